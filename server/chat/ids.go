@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/base32"
 	"encoding/binary"
+	"encoding/hex"
 	"strings"
 	"time"
 )
@@ -81,6 +82,20 @@ func (id ConversationID) Shard(shards int) int {
 func (id UserID) String() string         { return formatID('u', int64(id)) }
 func (id SessionID) String() string      { return formatID('s', int64(id)) }
 func (id ConversationID) String() string { return formatID('c', int64(id)) }
+
+// String returns the usual form of RFC 9562.
+func (u UUID) String() string {
+	var b [36]byte
+	for i, j := 0, 0; i < 16; i++ {
+		if i == 4 || i == 6 || i == 8 || i == 10 {
+			b[j] = '-'
+			j++
+		}
+		hex.Encode(b[j:], u[i:i+1])
+		j += 2
+	}
+	return string(b[:])
+}
 
 // ParseUserID reads what [UserID.String] wrote; anything else is an INVALID_ID error for the field.
 func ParseUserID(s, field string) (UserID, error) {

@@ -311,7 +311,8 @@ func (x *Member) GetLeftSeq() int64 {
 }
 
 // Receipt is how far one member has come in one conversation. Marks only grow and never pass the
-// conversation's head. They are state, not events: they take no seq, and only the newest one counts.
+// conversation's head. They are state, not events: they take no seq, and only the newest one counts. Sending a message moves the
+// sender's own marks up to it, which no event but the message tells.
 type Receipt struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The conversation.
@@ -413,7 +414,8 @@ type ConversationSummary struct {
 	Self *Member `protobuf:"bytes,2,opt,name=self,proto3" json:"self,omitempty"`
 	// The seq of the newest event of any kind.
 	LastSeq int64 `protobuf:"varint,3,opt,name=last_seq,json=lastSeq,proto3" json:"last_seq,omitempty"`
-	// The newest message, deleted or not; unset in a conversation without messages.
+	// The newest message, deleted or not; unset in a conversation without messages. Its `read`, where it is the caller's own, is
+	// computed from peer_receipts.
 	LastMessage *Message `protobuf:"bytes,4,opt,name=last_message,json=lastMessage,proto3" json:"last_message,omitempty"`
 	// Messages after the caller's read mark. A message deleted unread still counts.
 	UnreadCount int64 `protobuf:"varint,5,opt,name=unread_count,json=unreadCount,proto3" json:"unread_count,omitempty"`
