@@ -1,0 +1,110 @@
+package chat
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+func TestMarksInQuickSuccessionAreStoredTogether(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFakeLog()
+		f.heads[1] = Head{LastSeq: 100, LastOrdinal: 100}
+		s := New(Config{Store: f, Publisher: new(published)})
+		defer s.Close()
+		var answers []Seq
+		for seq := Seq(1); seq <= 50; seq++ {
+			err := s.MarkAsync(t.Context(), alice, MarkRequest{1, seq, true}, func(r Receipt, err error) {
+				if err != nil {
+					t.Error(err)
+				}
+				answers = append(answers, r.ReadSeq)
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		synctest.Wait()
+		if len(answers) != 1 || answers[0] != 1 {
+			t.Fatalf("at once: %v, want the first mark alone", answers)
+		}
+		time.Sleep(markInterval)
+		synctest.Wait()
+		if len(answers) != 50 || answers[49] != 50 {
+			t.Fatalf("after the window: %d answers", len(answers))
+		}
+		if f.batches != 2 {
+			t.Errorf("%d transactions for 50 marks, want 2", f.batches)
+		}
+		time.Sleep(10 * markInterval)
+		synctest.Wait()
+		if n := len(s.marker.windows); n != 0 {
+			t.Errorf("%d windows stay open", n)
+		}
+	})
+}
+
+func TestCloseStoresTheMarksThatWait(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFakeLog()
+		f.heads[1] = Head{LastSeq: 9}
+		s := New(Config{Store: f, Publisher: new(published)})
+		var last Receipt
+		for seq := Seq(1); seq <= 3; seq++ {
+			if err := s.MarkAsync(t.Context(), alice, MarkRequest{1, seq, false}, func(r Receipt, _ error) { last = r }); err != nil {
+				t.Fatal(err)
+			}
+		}
+		s.Close()
+		synctest.Wait()
+		if last.DeliveredSeq != 3 || last.ReadSeq != 0 {
+			t.Errorf("got %+v", last)
+		}
+		if err := s.MarkAsync(t.Context(), alice, MarkRequest{1, 1, true}, nil); !IsReason(err, ReasonUnavailable) {
+			t.Errorf("after close: %v", err)
+		}
+	})
+}
+
+func TestMarkWaitsNoLongerThanItsCaller(t *testing.T) {
+	f := newFakeLog()
+	f.enter = make(chan struct{})
+	s, _ := newTestService(t, f)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := s.Mark(ctx, alice, MarkRequest{1, 1, true}); !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v", err)
+	}
+	close(f.enter)
+	if r, err := s.Mark(t.Context(), alice, MarkRequest{1, 1, true}); err != nil || r.ReadSeq != 0 {
+		t.Errorf("a mark above the head counts as the head, 0: got %+v, %v", r, err)
+	}
+}
+
+func TestTypingIsThrottled(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		y := newTypist(time.Now)
+		key := MemberKey{1, 1}
+		steps := []struct {
+			wait   time.Duration
+			typing bool
+			want   bool
+		}{
+			{0, true, true}, {time.Second, true, false}, {time.Second, false, true}, {0, false, false}, {0, true, false},
+			{typingInterval, true, true}, {typingInterval, true, true},
+		}
+		for i, step := range steps {
+			time.Sleep(step.wait)
+			if got := y.due(key, step.typing); got != step.want {
+				t.Errorf("step %d: due %v, want %v", i, got, step.want)
+			}
+		}
+		time.Sleep(11 * typingInterval)
+		y.due(MemberKey{2, 2}, true)
+		if len(y.last) != 1 {
+			t.Errorf("%d entries kept", len(y.last))
+		}
+	})
+}
