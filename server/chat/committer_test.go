@@ -90,6 +90,12 @@ func (f *fakeLog) Commit(_ context.Context, r Reads, decide func(*View) (*Writes
 	return []Batch{{No: f.no}}, failed
 }
 
+func (f *fakeLog) commits() int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.batches
+}
+
 // published collects what a committer publishes.
 type published struct {
 	mu      sync.Mutex
@@ -135,9 +141,9 @@ func TestWhatWaitsGoesIntoOneTransaction(t *testing.T) {
 	f := newFakeLog()
 	f.enter = make(chan struct{})
 	s, p := newTestService(t, f)
-	const n = 100
-	results := make(chan Seq, n)
-	for i := range byte(n) {
+	const total = 100
+	results := make(chan Seq, total)
+	for i := range byte(total) {
 		if err := s.SendAsync(t.Context(), alice, request(i, "hi"), func(sent Sent, err error) {
 			if err != nil {
 				t.Error(err)
@@ -152,13 +158,13 @@ func TestWhatWaitsGoesIntoOneTransaction(t *testing.T) {
 		}
 	}
 	close(f.enter)
-	for want := Seq(1); want <= n; want++ {
+	for want := Seq(1); want <= total; want++ {
 		if got := <-results; got != want {
 			t.Fatalf("acknowledged seq %d, want %d: the order of submission is kept", got, want)
 		}
 	}
-	if f.batches > 2 {
-		t.Errorf("%d transactions for %d waiting messages, want at most 2", f.batches, n)
+	if n := f.commits(); n > 2 {
+		t.Errorf("%d transactions for %d waiting messages, want at most 2", n, total)
 	}
 }
 

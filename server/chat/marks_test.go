@@ -3,6 +3,8 @@ package chat
 import (
 	"context"
 	"errors"
+	"slices"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -14,29 +16,37 @@ func TestMarksInQuickSuccessionAreStoredTogether(t *testing.T) {
 		f.heads[1] = Head{LastSeq: 100, LastOrdinal: 100}
 		s := New(Config{Store: f, Publisher: new(published)})
 		defer s.Close()
-		var answers []Seq
+		var mu sync.Mutex
+		var stored []Seq
+		answers := func() []Seq {
+			mu.Lock()
+			defer mu.Unlock()
+			return slices.Clone(stored)
+		}
 		for seq := Seq(1); seq <= 50; seq++ {
 			err := s.MarkAsync(t.Context(), alice, MarkRequest{1, seq, true}, func(r Receipt, err error) {
 				if err != nil {
 					t.Error(err)
 				}
-				answers = append(answers, r.ReadSeq)
+				mu.Lock()
+				defer mu.Unlock()
+				stored = append(stored, r.ReadSeq)
 			})
 			if err != nil {
 				t.Fatal(err)
 			}
 		}
 		synctest.Wait()
-		if len(answers) != 1 || answers[0] != 1 {
-			t.Fatalf("at once: %v, want the first mark alone", answers)
+		if got := answers(); len(got) != 1 || got[0] != 1 {
+			t.Fatalf("at once: %v, want the first mark alone", got)
 		}
 		time.Sleep(markInterval)
 		synctest.Wait()
-		if len(answers) != 50 || answers[49] != 50 {
-			t.Fatalf("after the window: %d answers", len(answers))
+		if got := answers(); len(got) != 50 || got[49] != 50 {
+			t.Fatalf("after the window: %d answers", len(got))
 		}
-		if f.batches != 2 {
-			t.Errorf("%d transactions for 50 marks, want 2", f.batches)
+		if n := f.commits(); n != 2 {
+			t.Errorf("%d transactions for 50 marks, want 2", n)
 		}
 		time.Sleep(10 * markInterval)
 		synctest.Wait()
@@ -51,16 +61,18 @@ func TestCloseStoresTheMarksThatWait(t *testing.T) {
 		f := newFakeLog()
 		f.heads[1] = Head{LastSeq: 9}
 		s := New(Config{Store: f, Publisher: new(published)})
-		var last Receipt
+		last := make(chan Receipt, 3)
 		for seq := Seq(1); seq <= 3; seq++ {
-			if err := s.MarkAsync(t.Context(), alice, MarkRequest{1, seq, false}, func(r Receipt, _ error) { last = r }); err != nil {
+			if err := s.MarkAsync(t.Context(), alice, MarkRequest{1, seq, false}, func(r Receipt, _ error) { last <- r }); err != nil {
 				t.Fatal(err)
 			}
 		}
 		s.Close()
-		synctest.Wait()
-		if last.DeliveredSeq != 3 || last.ReadSeq != 0 {
-			t.Errorf("got %+v", last)
+		for range 2 {
+			<-last
+		}
+		if r := <-last; r.DeliveredSeq != 3 || r.ReadSeq != 0 {
+			t.Errorf("got %+v", r)
 		}
 		if err := s.MarkAsync(t.Context(), alice, MarkRequest{1, 1, true}, nil); !IsReason(err, ReasonUnavailable) {
 			t.Errorf("after close: %v", err)

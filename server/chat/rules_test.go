@@ -50,7 +50,10 @@ func TestAccessTable(t *testing.T) {
 		{"react", func(t *tx, u UserID) error { _, err := t.react(u, 1, 8, "👍", true); return err }, [6]Reason{no, ok, ok, ok, gone, gone}},
 		{"mark", func(t *tx, u UserID) error { _, err := t.setMarks(u, 1, 5, 5); return err }, [6]Reason{ok, ok, ok, ok, gone, gone}},
 		{"rename", func(t *tx, u UserID) error { _, err := t.rename(u, 1, "new"); return err }, [6]Reason{no, no, ok, ok, gone, gone}},
-		{"add a member", func(t *tx, u UserID) error { _, err := t.addMembers(u, 1, []UserID{9}, Regular, testLimits); return err }, [6]Reason{no, no, ok, ok, gone, gone}},
+		{"add a member", func(t *tx, u UserID) error {
+			_, err := t.addMembers(u, 1, []UserID{9}, Regular, testLimits)
+			return err
+		}, [6]Reason{no, no, ok, ok, gone, gone}},
 		{"add an admin", func(t *tx, u UserID) error { _, err := t.addMembers(u, 1, []UserID{9}, Admin, testLimits); return err }, [6]Reason{no, no, no, ok, gone, gone}},
 		{"remove the reader", func(t *tx, u UserID) error { return t.removeMember(u, 1, reader) }, [6]Reason{ok, no, ok, ok, gone, gone}},
 		{"remove the admin", func(t *tx, u UserID) error { return t.removeMember(u, 1, admin) }, [6]Reason{no, no, ok, ok, gone, gone}},
