@@ -109,11 +109,16 @@ type Receipt struct {
 	DeliveredSeq  Seq
 	ReadTime      time.Time
 	DeliveredTime time.Time
+	// Members is the conversation's member count in a [Batch], where it decides who is told of the marks; 0 elsewhere.
+	Members int
 }
 
 // Receipt returns the member's marks.
 func (m *Member) Receipt() Receipt {
-	return Receipt{m.Conversation, m.User, m.ReadSeq, m.DeliveredSeq, m.ReadTime, m.DeliveredTime}
+	return Receipt{
+		Conversation: m.Conversation, User: m.User, ReadSeq: m.ReadSeq, DeliveredSeq: m.DeliveredSeq,
+		ReadTime: m.ReadTime, DeliveredTime: m.DeliveredTime,
+	}
 }
 
 // MemberInfo is a member together with the user's public face.
