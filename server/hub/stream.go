@@ -50,6 +50,8 @@ type Stream struct {
 	room          chan struct{} // 1, made by an Emit that waits: Next has made room
 	conversations []chat.ConversationID
 	watched       []chat.UserID
+	// untold are the watched users of whom nothing was said yet; nil once Present was called.
+	untold map[chat.UserID]struct{}
 }
 
 // floorLife is how long a stream drops events that its catch-up has had already. The hub lags behind the log by milliseconds, and by this
@@ -239,7 +241,7 @@ func (s *Stream) Close() {
 	s.queue, s.bytes, s.goodbye = nil, 0, nil
 	s.dropExcess()
 	conversations, watched := s.conversations, s.watched
-	s.conversations, s.watched = nil, nil
+	s.conversations, s.watched, s.untold = nil, nil, nil
 	s.signal()
 	s.mu.Unlock()
 
@@ -250,23 +252,7 @@ func (s *Stream) Close() {
 	s.hub.unregister(s)
 }
 
-// Watch replaces the set of users whose presence the stream is told of when it changes.
-func (s *Stream) Watch(users []chat.UserID) {
-	users = slices.Clone(users)
-	s.hub.watch.mu.Lock()
-	defer s.hub.watch.mu.Unlock()
-	s.mu.Lock()
-	if s.closed {
-		s.mu.Unlock()
-		return
-	}
-	before := s.watched
-	s.watched = users
-	s.mu.Unlock()
-	s.hub.watch.replaceLocked(s, before, users)
-}
-
-// supersedes reports whether a stream with this attempt, opened at that time on that node, replaces s.
+// supersededBy reports whether a stream with this attempt, opened at that time on that node, replaces s.
 func (s *Stream) supersededBy(attempt uint64, opened time.Time, id uint64) bool {
 	if attempt != 0 && s.attempt != 0 && attempt != s.attempt {
 		return attempt > s.attempt
