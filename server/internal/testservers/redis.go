@@ -1,0 +1,118 @@
+package testservers
+
+import (
+	"bufio"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// Redis returns the URL of a server: the one that the environment names, shared with other tests, or else a new one that is stopped at the end of the test.
+func Redis(t testing.TB) string {
+	t.Helper()
+	if u := os.Getenv(RedisURLVariable); u != "" {
+		return u
+	}
+	return StartRedis(t).URL
+}
+
+// StartRedis starts a server that this test alone uses and may break. It keeps nothing over a [Server.Kill], and is stopped at the end of the test.
+func StartRedis(t testing.TB) *Server {
+	t.Helper()
+	return startRedis(t)
+}
+
+// StartRedisCluster starts a Redis Cluster of three masters, which together serve all slots.
+func StartRedisCluster(t testing.TB) []*Server {
+	t.Helper()
+	var masters []*Server
+	create := []string{"--cluster", "create"}
+	for range 3 {
+		s := startRedis(t, "--cluster-enabled", "yes", "--cluster-node-timeout", "1000")
+		masters = append(masters, s)
+		create = append(create, s.Addr)
+	}
+	if out, err := exec.Command("redis-cli", append(create, "--cluster-yes")...).CombinedOutput(); err != nil {
+		t.Fatalf("making a cluster: %v\n%s", err, out)
+	}
+	for _, s := range masters {
+		for deadline := time.Now().Add(patience); !strings.Contains(ask(s.Addr, "CLUSTER INFO"), "cluster_state:ok"); {
+			if time.Now().After(deadline) {
+				t.Fatalf("the cluster doesn't come up:\n%s", s.log())
+			}
+			time.Sleep(10 * time.Millisecond)
+		}
+	}
+	return masters
+}
+
+func startRedis(t testing.TB, options ...string) *Server {
+	t.Helper()
+	program, err := exec.LookPath("redis-server")
+	if err != nil {
+		t.Fatal(missing("Redis", RedisURLVariable))
+	}
+	s, err := launch(redis{program, options})
+	if err != nil {
+		t.Fatalf("starting Redis: %v", err)
+	}
+	t.Cleanup(s.end)
+	s.URL = "redis://" + s.Addr
+	return s
+}
+
+type redis struct {
+	program string
+	options []string
+}
+
+func (redis) prepare(string) error { return nil }
+
+func (r redis) command(dir string, port int) []string {
+	return append([]string{
+		r.program, "--bind", "127.0.0.1", "--port", strconv.Itoa(port), "--dir", dir, "--save", "", "--appendonly", "no", "--daemonize", "no",
+	}, r.options...)
+}
+
+func (redis) ready(addr string) bool { return ask(addr, "PING") == "+PONG\r\n" }
+
+func (redis) crash() syscall.Signal { return syscall.SIGKILL }
+
+func (redis) processes(pid int) ([]int, error) { return []int{pid}, nil }
+
+// ask sends one command and returns the answer as it came, "" where there was none.
+func ask(addr, command string) string {
+	c, err := net.DialTimeout("tcp", addr, time.Second)
+	if err != nil {
+		return ""
+	}
+	defer c.Close()
+	if err := c.SetDeadline(time.Now().Add(time.Second)); err != nil {
+		return ""
+	}
+	if _, err := fmt.Fprintf(c, "%s\r\n", command); err != nil {
+		return ""
+	}
+	r := bufio.NewReader(c)
+	answer, err := r.ReadString('\n')
+	if err != nil || !strings.HasPrefix(answer, "$") {
+		return answer
+	}
+	n, err := strconv.Atoi(strings.TrimSpace(answer[1:]))
+	if err != nil || n < 0 {
+		return answer
+	}
+	text := make([]byte, n)
+	for i := range text {
+		if text[i], err = r.ReadByte(); err != nil {
+			return ""
+		}
+	}
+	return string(text)
+}
