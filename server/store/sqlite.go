@@ -1,0 +1,179 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"time"
+
+	"github.com/gofrs/flock"
+	sqlitedialect "github.com/libtnb/sqlite"
+	"github.com/pressly/goose/v3"
+	"gorm.io/gorm"
+	"gorm.io/gorm/logger"
+)
+
+const (
+	// sqliteShards is 1 because there is one writer: more locks would let nothing run in parallel.
+	sqliteShards = 1
+	// sqliteBusyMillis is how long a statement waits for a lock of another process, such as a backup's.
+	sqliteBusyMillis = 5000
+	// walPages is after how many pages of 4 KiB a commit copies the write-ahead log into the database. Pages that are written again
+	// and again in between are copied once.
+	walPages = 8192
+	// walLimit is to what size in bytes the log file is cut back after it was larger.
+	walLimit = 64 << 20
+	// Page caches in KiB, the writer's and each reader's.
+	writerCacheKiB = 64 << 10
+	readerCacheKiB = 8 << 10
+)
+
+// sqliteEngine is a SQLite file that this process owns.
+type sqliteEngine struct {
+	lock   *flock.Flock
+	writer *sqliteWriter
+	pool   *sql.DB // the readers
+	epoch  int64
+}
+
+func openSQLite(ctx context.Context, path string, log *slog.Logger) (_ *Store, err error) {
+	path, lock, err := claimSQLite(path)
+	if err != nil {
+		return nil, err
+	}
+	e := &sqliteEngine{lock: lock, writer: newSQLiteWriter(writerDSN(path))}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, e.close())
+		}
+	}()
+	if _, err = runMigrations(ctx, goose.DialectSQLite3, "sqlite", e.writer.db, Up, log); err != nil {
+		return nil, fmt.Errorf("database %s: %w", path, err)
+	}
+	if e.pool, err = sql.Open(sqlitedialect.DriverName, readerDSN(path)); err != nil {
+		return nil, fmt.Errorf("database %s: %w", path, err)
+	}
+	readers := max(4, 2*runtime.GOMAXPROCS(0))
+	e.pool.SetMaxOpenConns(readers)
+	e.pool.SetMaxIdleConns(readers)
+	reads, err := openGORM(e.pool)
+	if err != nil {
+		return nil, fmt.Errorf("database %s: %w", path, err)
+	}
+	if e.epoch, err = e.loadMeta(ctx); err != nil {
+		return nil, fmt.Errorf("database %s: %w", path, err)
+	}
+	return &Store{engine: e, reads: reads, shards: sqliteShards, epoch: e.epoch, logger: log}, nil
+}
+
+func migrateSQLite(ctx context.Context, path string, d Direction, log *slog.Logger) (_ []Migration, err error) {
+	path, lock, err := claimSQLite(path)
+	if err != nil {
+		return nil, err
+	}
+	w := newSQLiteWriter(writerDSN(path))
+	defer func() { err = errors.Join(err, w.close(), lock.Close()) }()
+	list, err := runMigrations(ctx, goose.DialectSQLite3, "sqlite", w.db, d, log)
+	if err != nil {
+		return nil, fmt.Errorf("database %s: %w", path, err)
+	}
+	return list, nil
+}
+
+// claimSQLite makes the file and its folder where they are missing, and makes this process their owner. Two servers that share a file
+// would each take the other's commits for a loss, so the second one must not start.
+//
+// The lock is on a file of its own: closing any descriptor of the database would drop SQLite's own locks on it.
+func claimSQLite(path string) (string, *flock.Flock, error) {
+	path, err := filepath.Abs(path)
+	if err != nil {
+		return "", nil, fmt.Errorf("database path: %w", err)
+	}
+	if err := os.MkdirAll(filepath.Dir(path), 0o750); err != nil {
+		return "", nil, fmt.Errorf("making the database's folder: %w", err)
+	}
+	lock := flock.New(path + ".lock")
+	switch held, err := lock.TryLock(); {
+	case err != nil:
+		return "", nil, fmt.Errorf("locking database %s: %w", path, err)
+	case !held:
+		return "", nil, errors.Join(fmt.Errorf("database %s is open in another process; stop it first, or use another file", path), lock.Close())
+	}
+	// Nobody else on the machine reads messages and password hashes. SQLite gives its other files the same mode.
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
+	if err == nil {
+		err = f.Close()
+	} else if errors.Is(err, fs.ErrExist) {
+		err = nil
+	}
+	if err != nil {
+		return "", nil, errors.Join(fmt.Errorf("creating database %s: %w", path, err), lock.Close())
+	}
+	return path, lock, nil
+}
+
+func writerDSN(path string) string {
+	return sqliteDSN(path, "_txlock=immediate",
+		pragma("journal_mode", "WAL"), pragma("synchronous", "FULL"), pragma("cache_size", -writerCacheKiB),
+		pragma("wal_autocheckpoint", walPages), pragma("journal_size_limit", walLimit))
+}
+
+func readerDSN(path string) string {
+	return sqliteDSN(path, "_query_only=1", pragma("cache_size", -readerCacheKiB))
+}
+
+func sqliteDSN(path string, parameters ...string) string {
+	parameters = append([]string{pragma("busy_timeout", sqliteBusyMillis), pragma("temp_store", "MEMORY")}, parameters...)
+	return path + "?" + strings.Join(parameters, "&")
+}
+
+func pragma(name string, value any) string { return fmt.Sprintf("_pragma=%s(%v)", name, value) }
+
+// keepStatements is the one value for which GORM's cache of prepared statements doesn't start a goroutine that nothing ends.
+const keepStatements = 10 * 365 * 24 * time.Hour
+
+// openGORM puts GORM on a pool or on one connection. It logs nothing: errors go to the caller, and statements may hold messages.
+func openGORM(conn gorm.ConnPool) (*gorm.DB, error) {
+	return gorm.Open(sqlitedialect.New(sqlitedialect.Config{Conn: conn}), &gorm.Config{
+		Logger: logger.Discard, SkipDefaultTransaction: true, DisableAutomaticPing: true, PrepareStmt: true, PrepareStmtTTL: keepStatements,
+	})
+}
+
+// loadMeta reads what is fixed for the life of the database, and sets it in a new one.
+func (e *sqliteEngine) loadMeta(ctx context.Context) (epoch int64, err error) {
+	var shards int
+	err = e.write(ctx, func(tx *gorm.DB) error {
+		// A new file is another history than the one it replaces, so it begins with another epoch. 52 bits are exact in every JSON.
+		err := tx.Exec(`INSERT INTO store_meta (key, value) VALUES ('epoch', ?), ('shards', ?) ON CONFLICT DO NOTHING`,
+			rand.Int64N(1<<52-1)+1, sqliteShards).Error
+		if err != nil {
+			return err
+		}
+		return tx.Raw(`SELECT (SELECT value FROM store_meta WHERE key = 'epoch'), (SELECT value FROM store_meta WHERE key = 'shards')`).
+			Row().Scan(&epoch, &shards)
+	})
+	if err == nil && shards != sqliteShards {
+		err = fmt.Errorf("the database has %d log shards, and this program uses %d", shards, sqliteShards)
+	}
+	return epoch, err
+}
+
+func (e *sqliteEngine) write(ctx context.Context, fn func(tx *gorm.DB) error) error {
+	return e.writer.transaction(ctx, func() (bool, error) { return true, fn(e.writer.orm) })
+}
+
+func (e *sqliteEngine) close() error {
+	var readers error
+	if e.pool != nil {
+		readers = e.pool.Close()
+	}
+	return errors.Join(readers, e.writer.close(), e.lock.Close())
+}
