@@ -69,13 +69,18 @@ func (h *Hub) begin(ctx context.Context) bool {
 	}
 }
 
+// beginAt starts the shards, and then lets streams in.
 func (h *Hub) beginAt(ctx context.Context, tops chat.Positions) bool {
+	done := make(chan struct{}, len(h.shards))
 	for i, sh := range h.shards {
 		select {
-		case sh.reset <- position{epoch: tops.Epoch, no: tops.Nos[i], id: tops.IDs[i]}:
+		case sh.reset <- beginning{at: position{epoch: tops.Epoch, no: tops.Nos[i], id: tops.IDs[i]}, done: done}:
 		case <-ctx.Done():
 			return false
 		}
+	}
+	for range h.shards {
+		<-done
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()

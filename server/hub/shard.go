@@ -37,14 +37,20 @@ type shard struct {
 	index int
 
 	queue chan *batch
-	reset chan position // a new beginning
-	reads chan logRead  // the answer to the read that is under way
-	top   atomic.Int64  // the highest number known to be in the log
-	nudge chan struct{} // 1: top has moved
+	reset chan beginning // a new beginning
+	reads chan logRead   // the answer to the read that is under way
+	top   atomic.Int64   // the highest number known to be in the log
+	nudge chan struct{}  // 1: top has moved
 
 	mu    sync.Mutex // guards what follows; held while one event is given to its streams
 	rooms map[chat.ConversationID]*room
 	at    position // what has been applied
+}
+
+// beginning is a place from which to follow the log anew.
+type beginning struct {
+	at   position
+	done chan<- struct{} // takes one value when the shard is there
 }
 
 // logRead is what a read of the log gave.
@@ -57,7 +63,7 @@ type logRead struct {
 func newShard(h *Hub, index int) *shard {
 	return &shard{
 		hub: h, index: index,
-		queue: make(chan *batch, shardQueue), reset: make(chan position), reads: make(chan logRead, 1), nudge: make(chan struct{}, 1),
+		queue: make(chan *batch, shardQueue), reset: make(chan beginning), reads: make(chan logRead, 1), nudge: make(chan struct{}, 1),
 		rooms: map[chat.ConversationID]*room{},
 	}
 }
@@ -145,8 +151,9 @@ func (sh *shard) run(ctx context.Context) {
 		select {
 		case b := <-a.queue:
 			a.take(b)
-		case at := <-a.reset:
-			a.begin(at)
+		case r := <-a.reset:
+			a.begin(r.at)
+			r.done <- struct{}{}
 		case <-a.nudge:
 			if top := a.top.Load(); !a.idle && top > a.at.no {
 				a.target = max(a.target, top)
