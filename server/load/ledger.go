@@ -1,0 +1,128 @@
+package load
+
+import (
+	"encoding/binary"
+	"encoding/hex"
+	"math/bits"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/HdrHistogram/hdrhistogram-go"
+)
+
+// stamp is what a message carries in its text: which it is and when it was meant to be sent.
+type stamp struct {
+	run    uint32
+	sender uint32
+	number uint32
+	due    time.Duration // since the start of the run
+}
+
+const stampBytes = 4 + 4 + 4 + 8
+
+// text writes the stamp as hexadecimal digits and fills up to size.
+func (s stamp) text(size int) string {
+	var b [stampBytes]byte
+	binary.BigEndian.PutUint32(b[0:], s.run)
+	binary.BigEndian.PutUint32(b[4:], s.sender)
+	binary.BigEndian.PutUint32(b[8:], s.number)
+	binary.BigEndian.PutUint64(b[12:], uint64(s.due))
+	var out strings.Builder
+	out.Grow(size)
+	out.WriteString(hex.EncodeToString(b[:]))
+	for out.Len() < size {
+		out.WriteString(filler[:min(len(filler), size-out.Len())])
+	}
+	return out.String()
+}
+
+const filler = " natterjack natters; the toad sings at night by the pond, and the whole heath hears it well."
+
+func parseStamp(text string) (s stamp, ok bool) {
+	var b [stampBytes]byte
+	if len(text) < 2*stampBytes {
+		return s, false
+	}
+	if _, err := hex.Decode(b[:], []byte(text[:2*stampBytes])); err != nil {
+		return s, false
+	}
+	return stamp{
+		binary.BigEndian.Uint32(b[0:]), binary.BigEndian.Uint32(b[4:]), binary.BigEndian.Uint32(b[8:]),
+		time.Duration(binary.BigEndian.Uint64(b[12:])),
+	}, true
+}
+
+// seen is the set of a sender's numbers that one receiver has got. Only the receiver's goroutine uses it.
+type seen struct {
+	bits []uint64
+}
+
+// add reports whether the number is new.
+func (s *seen) add(number uint32) bool {
+	word, bit := int(number/64), uint64(1)<<(number%64)
+	for len(s.bits) <= word {
+		s.bits = append(s.bits, 0)
+	}
+	if s.bits[word]&bit != 0 {
+		return false
+	}
+	s.bits[word] |= bit
+	return true
+}
+
+func (s *seen) count() (n int64) {
+	for _, w := range s.bits {
+		n += int64(bits.OnesCount64(w))
+	}
+	return n
+}
+
+// latencies are striped, so that receivers seldom meet.
+type latencies struct {
+	stripes [16]struct {
+		mu        sync.Mutex
+		histogram *hdrhistogram.Histogram
+	}
+}
+
+// Latencies are kept in microseconds, from 1 µs to 10 minutes, with three digits.
+const maxLatency = 10 * time.Minute
+
+func newLatencies() *latencies {
+	l := new(latencies)
+	for i := range l.stripes {
+		l.stripes[i].histogram = hdrhistogram.New(1, maxLatency.Microseconds(), 3)
+	}
+	return l
+}
+
+func (l *latencies) add(stripe int, d time.Duration) {
+	s := &l.stripes[stripe%len(l.stripes)]
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	_ = s.histogram.RecordValue(max(1, min(d, maxLatency).Microseconds())) // in range, so it doesn't fail
+}
+
+func (l *latencies) merged() *hdrhistogram.Histogram {
+	all := hdrhistogram.New(1, maxLatency.Microseconds(), 3)
+	for i := range l.stripes {
+		s := &l.stripes[i]
+		s.mu.Lock()
+		all.Merge(s.histogram)
+		s.mu.Unlock()
+	}
+	return all
+}
+
+// ledger counts over all users.
+type ledger struct {
+	sent, acknowledged, refused atomic.Int64
+	expected                    atomic.Int64 // receipts of acknowledged messages by the other members
+	arrived                     atomic.Int64 // receipts at other members, doubles included
+	duplicated, outOfOrder      atomic.Int64
+	reconnects                  atomic.Int64
+	latency                     *latencies
+	ackLatency                  *latencies
+}

@@ -1,0 +1,85 @@
+package load
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"net/http"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/natterjack-chat/natterjack/server/client"
+)
+
+// setUpWorkers is how many users are signed up at the same time. The server hashes a password for each, which is slow on purpose.
+const setUpWorkers = 8
+
+// connections hands out HTTP clients so that so many streams share a connection.
+type connections struct {
+	per     int
+	clients []*http.Client
+	used    int
+}
+
+func (c *connections) next() *http.Client {
+	if c.used%c.per == 0 {
+		c.clients = append(c.clients, client.NewHTTPClient())
+	}
+	c.used++
+	return c.clients[len(c.clients)-1]
+}
+
+func (c *connections) close() {
+	for _, h := range c.clients {
+		h.CloseIdleConnections()
+	}
+}
+
+// signUp makes n users on the servers in turn.
+func signUp(ctx context.Context, cfg Config, n int) ([]*client.Session, error) {
+	var tag [5]byte
+	_, _ = rand.Read(tag[:]) // never fails
+	password := rand.Text()
+	h := client.NewHTTPClient()
+	defer h.CloseIdleConnections()
+	sessions := make([]*client.Session, n)
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(setUpWorkers)
+	for i := range sessions {
+		g.Go(func() error {
+			s, err := patiently(ctx, func() (*client.Session, error) {
+				return client.SignUp(ctx, client.Options{ServerURL: cfg.Servers[i%len(cfg.Servers)], HTTPClient: h}, client.Credentials{
+					Username: fmt.Sprintf("load-%s-%d", hex.EncodeToString(tag[:]), i), Password: password, DeviceName: "load",
+				}, "")
+			})
+			sessions[i] = s
+			return err
+		})
+	}
+	return sessions, g.Wait()
+}
+
+// patiently repeats what the server asks to repeat later.
+func patiently[T any](ctx context.Context, do func() (T, error)) (T, error) {
+	for {
+		v, err := do()
+		var e *client.Error
+		if !errors.As(err, &e) || !e.Retryable() {
+			return v, err
+		}
+		select {
+		case <-time.After(max(e.RetryAfter, 50*time.Millisecond)):
+		case <-ctx.Done():
+			return v, errors.Join(err, ctx.Err())
+		}
+	}
+}
+
+func (c *Config) progress(format string, args ...any) {
+	if c.Progress != nil {
+		c.Progress(fmt.Sprintf(format, args...))
+	}
+}
