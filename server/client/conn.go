@@ -39,7 +39,7 @@ type conn struct {
 
 	// Guarded by c.mu.
 	fetching bool
-	live     time.Time           // when caught_up came
+	since    time.Time           // when ready came
 	asked    map[uint64]question // by request id
 	lastID   uint64
 }
@@ -53,11 +53,11 @@ type question struct {
 }
 
 // session makes one connection and reads it to its end, which is never nil. stale is a token that the server refused, or "".
-// steady reports that the connection was good for a while.
-func (c *Client) session(stale string) (steady bool, err error) {
+// lived is how long the connection was good; 0 where the server never got ready.
+func (c *Client) session(stale string) (lived time.Duration, err error) {
 	token, err := c.tokens.token(c.ctx, stale)
 	if err != nil {
-		return false, err
+		return 0, err
 	}
 	k := &conn{c: c, token: token, kick: make(chan struct{}, 1), asked: map[uint64]question{}}
 	k.ctx, k.cancel = context.WithCancelCause(c.ctx)
@@ -67,7 +67,9 @@ func (c *Client) session(stale string) (steady bool, err error) {
 		k.cancel(nil)
 		c.mu.Lock()
 		c.conn = nil
-		steady = !k.live.IsZero() && time.Since(k.live) >= steadyAfter
+		if !k.since.IsZero() {
+			lived = max(1, time.Since(k.since))
+		}
 		c.mu.Unlock()
 		k.workers.Wait()
 		c.mu.Lock()
@@ -77,11 +79,11 @@ func (c *Client) session(stale string) (steady bool, err error) {
 	header := http.Header{}
 	setBearer(header, token)
 	if k.stream, err = c.transport.Open(k.ctx, header); err != nil {
-		return false, k.end(err)
+		return 0, k.end(err)
 	}
 	defer func() { _ = k.stream.Close() }()
 	if err := k.stream.Send(k.hello()); err != nil && !errors.Is(err, io.EOF) {
-		return false, k.end(err)
+		return 0, k.end(err)
 	}
 	for {
 		r, err := k.stream.Receive()
@@ -89,7 +91,7 @@ func (c *Client) session(stale string) (steady bool, err error) {
 			err = k.take(r)
 		}
 		if err != nil {
-			return false, k.end(err)
+			return 0, k.end(err)
 		}
 	}
 }
@@ -124,6 +126,10 @@ func (k *conn) take(r *chatv1.StreamResponse) error {
 	var calls []func()
 	var err error
 	c := k.c
+	if isReset(r) {
+		// Before the consumer hears of it: after a crash in between, nothing would tell that they have to be sent again.
+		c.reassert()
+	}
 	c.mu.Lock()
 	for _, e := range r.GetEvents() {
 		switch b := e.GetEvent().(type) {
@@ -141,11 +147,6 @@ func (k *conn) take(r *chatv1.StreamResponse) error {
 			err = &GoodbyeError{
 				Reason: b.Goodbye.GetReason(), Message: b.Goodbye.GetMessage(), Delay: b.Goodbye.GetReconnectDelay().AsDuration(),
 			}
-		case *chatv1.Event_CaughtUp:
-			if k.live.IsZero() {
-				k.live = time.Now()
-			}
-			c.in.apply(e)
 		default:
 			c.in.apply(e)
 		}
@@ -165,6 +166,10 @@ func (k *conn) take(r *chatv1.StreamResponse) error {
 	return err
 }
 
+func isReset(r *chatv1.StreamResponse) bool {
+	return len(r.GetEvents()) > 0 && r.GetEvents()[0].GetReady().GetResumeKind() == chatv1.ResumeKind_RESUME_KIND_RESET
+}
+
 // ready begins the conversation proper. mu is held.
 func (k *conn) ready(r *chatv1.Ready) {
 	c := k.c
@@ -179,12 +184,10 @@ func (k *conn) ready(r *chatv1.Ready) {
 	k.dog = time.AfterFunc(2*heartbeat, func() { k.watch(2 * heartbeat) })
 	c.user = r.GetUserId()
 	c.in.ready(r.GetResumeKind())
-	if r.GetResumeKind() == chatv1.ResumeKind_RESUME_KIND_RESET {
-		c.out.reassert(c, time.Now())
-	}
 	c.says.connected()
 	c.conn = k
-	k.said = time.Now()
+	k.since = time.Now()
+	k.said = k.since
 	k.workers.Go(k.write)
 }
 

@@ -104,14 +104,21 @@ func (in *inbox) ready(kind chatv1.ResumeKind) {
 	in.setState(CatchingUp{})
 }
 
-// reset forgets everything: what is queued is of a store that is no more.
+// reset forgets everything: what is queued is of a store that is no more. Only the token stays until there is a new one: if this connection
+// ends before, it is what tells the next one again that the store is another.
 func (in *inbox) reset() {
 	in.queue.clear()
-	in.lag, in.token, in.owed, in.positioned = nil, nil, false, nil
-	in.doneToken, in.handed = nil, entry{}
+	in.lag, in.owed, in.positioned = nil, false, nil
+	in.handed = entry{}
 	clear(in.convs)
 	clear(in.behind)
 	in.push(entry{Event: Event{Body: &Reset{}}})
+}
+
+// forgetToken begins anew with a server that does not know the token.
+func (in *inbox) forgetToken() {
+	in.reset()
+	in.token, in.doneToken = nil, nil
 }
 
 // apply takes one event of the stream that isn't an answer to a request.

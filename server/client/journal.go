@@ -29,7 +29,7 @@ func FileOutbox(path string) (OutboxStore, error) {
 	} else if !ok {
 		return nil, ErrOutboxLocked
 	}
-	j := &journal{path: path, lock: lock, items: map[string]*OutboxItem{}}
+	j := &journal{path: path, lock: lock, items: map[string]*journalItem{}}
 	if err := j.open(); err != nil {
 		_ = lock.Unlock()
 		return nil, err
@@ -49,9 +49,14 @@ type journal struct {
 	lock  *flock.Flock
 	file  *os.File
 	size  int64 // of the file
-	live  int64 // bytes of the lines that put what is still there
+	live  int64 // bytes of the puts of what is still there
 	order []string
-	items map[string]*OutboxItem
+	items map[string]*journalItem
+}
+
+type journalItem struct {
+	OutboxItem
+	size int64 // of its put
 }
 
 // record is one line: one of its fields is set.
@@ -59,6 +64,12 @@ type record struct {
 	Put    *OutboxItem `json:"put,omitempty"`
 	Ack    string      `json:"ack,omitempty"`
 	Remove string      `json:"remove,omitempty"`
+}
+
+// sizedRecord is a record with the bytes of its line.
+type sizedRecord struct {
+	record
+	size int64
 }
 
 func (j *journal) open() error {
@@ -71,7 +82,7 @@ func (j *journal) open() error {
 		return fmt.Errorf("open the outbox %s: %w", j.path, err)
 	}
 	for _, r := range records {
-		j.apply(r)
+		j.apply(r.record, r.size)
 	}
 	j.file, err = os.OpenFile(j.path, os.O_WRONLY|os.O_CREATE, 0o600)
 	if err != nil {
@@ -92,7 +103,7 @@ func (j *journal) open() error {
 }
 
 // decodeJournal returns the records and how many bytes of b they take. What follows is a line cut short.
-func decodeJournal(b []byte) (records []record, good int, err error) {
+func decodeJournal(b []byte) (records []sizedRecord, good int, err error) {
 	for rest := b; len(rest) > 0; {
 		line, after, whole := bytes.Cut(rest, []byte{'\n'})
 		r, ok := decodeLine(line)
@@ -102,7 +113,7 @@ func decodeJournal(b []byte) (records []record, good int, err error) {
 			}
 			return records, good, nil
 		}
-		records = append(records, r)
+		records = append(records, sizedRecord{r, int64(len(line) + 1)})
 		good += len(line) + 1
 		rest = after
 	}
@@ -146,21 +157,23 @@ func decodeLine(line []byte) (r record, ok bool) {
 	return r, set == 1
 }
 
-func (j *journal) apply(r record) {
+func (j *journal) apply(r record, size int64) {
 	switch {
 	case r.Put != nil:
-		if j.items[r.Put.ClientID] == nil {
-			j.items[r.Put.ClientID] = r.Put
-			j.order = append(j.order, r.Put.ClientID)
-			j.live += lineSize(r.Put)
+		if item := j.items[r.Put.ClientID]; item != nil {
+			item.Acknowledged = false
+			return
 		}
+		j.items[r.Put.ClientID] = &journalItem{*r.Put, size}
+		j.order = append(j.order, r.Put.ClientID)
+		j.live += size
 	case r.Ack != "":
 		if item := j.items[r.Ack]; item != nil {
 			item.Acknowledged = true
 		}
 	case r.Remove != "":
 		if item := j.items[r.Remove]; item != nil {
-			j.live -= lineSize(item)
+			j.live -= item.size
 			delete(j.items, r.Remove)
 			if i := slices.Index(j.order, r.Remove); i >= 0 {
 				j.order = slices.Delete(j.order, i, i+1)
@@ -169,13 +182,10 @@ func (j *journal) apply(r record) {
 	}
 }
 
-// lineSize is about what an item's line takes.
-func lineSize(item *OutboxItem) int64 { return int64(len(item.Content) + 160) }
-
 func (j *journal) Load() ([]OutboxItem, error) {
 	items := make([]OutboxItem, 0, len(j.order))
 	for _, id := range j.order {
-		items = append(items, *j.items[id])
+		items = append(items, j.items[id].OutboxItem)
 	}
 	return items, nil
 }
@@ -206,7 +216,7 @@ func (j *journal) append(r record) error {
 		return fmt.Errorf("write the outbox: %w", err)
 	}
 	j.size += int64(len(line))
-	j.apply(r)
+	j.apply(r, int64(len(line)))
 	if j.size > compactAbove && j.size > 2*j.live {
 		return j.compact()
 	}
@@ -217,7 +227,7 @@ func (j *journal) append(r record) error {
 func (j *journal) compact() error {
 	var b []byte
 	for _, id := range j.order {
-		records := []record{{Put: j.items[id]}}
+		records := []record{{Put: &j.items[id].OutboxItem}}
 		if j.items[id].Acknowledged {
 			records = append(records, record{Ack: id})
 		}

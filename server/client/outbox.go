@@ -27,7 +27,7 @@ type OutboxItem struct {
 type OutboxStore interface {
 	// Load returns what was put and not removed, in the order of putting.
 	Load() ([]OutboxItem, error)
-	// Put adds an item and returns once it would survive a crash.
+	// Put adds an item, or makes one that was acknowledged wait again in its old place. It returns once that would survive a crash.
 	Put(item OutboxItem) error
 	// Acknowledge notes that an item was stored by the server. It need not be durable: a message that is sent again is stored once.
 	Acknowledge(clientID string) error
@@ -272,15 +272,24 @@ func (o *outbox) acknowledged(item OutboxItem, now time.Time) (forget []OutboxIt
 	return forget
 }
 
-// reassert puts own recent messages in front of those that wait: the server may have lost them. Their ids make it harmless where it hasn't.
-func (o *outbox) reassert(c *Client, now time.Time) {
+// recent returns the acknowledged messages that are to be sent again should the server have lost them.
+func (o *outbox) recent(now time.Time) []OutboxItem {
 	oldest := now.Add(-keepAcknowledged).UnixMilli()
-	front := map[string][]*Sending{}
+	var items []OutboxItem
 	for _, item := range o.kept {
 		if item.Created >= oldest {
-			front[item.Conversation] = append(front[item.Conversation], &Sending{item: item, client: c, again: true})
-			o.pending++
+			items = append(items, item)
 		}
+	}
+	return items
+}
+
+// reassert puts items that were acknowledged in front of those that wait. Their ids make it harmless where the server has them.
+func (o *outbox) reassert(c *Client, items []OutboxItem) {
+	front := map[string][]*Sending{}
+	for _, item := range items {
+		front[item.Conversation] = append(front[item.Conversation], &Sending{item: item, client: c, again: true})
+		o.pending++
 	}
 	o.kept = nil
 	for id, items := range front {

@@ -21,12 +21,15 @@ func (c *Client) run() {
 	var r retries
 	for {
 		c.setState(Connecting{})
-		steady, err := c.session(r.stale)
+		lived, err := c.session(r.stale)
 		if c.ctx.Err() != nil {
 			return
 		}
-		if steady {
-			r = retries{}
+		if lived > 0 {
+			r.refusals = 0 // the token was good
+		}
+		if lived >= steadyAfter {
+			r.failures = 0
 		}
 		delay, fatal := r.after(err, c.o.Backoff)
 		if fatal != nil {
@@ -36,7 +39,7 @@ func (c *Client) run() {
 		}
 		if ReasonOf(err) == chatv1.ErrorReason_ERROR_REASON_INVALID_TOKEN {
 			c.mu.Lock()
-			c.in.reset()
+			c.in.forgetToken()
 			c.mu.Unlock()
 		}
 		c.o.Logger.Debug("offline", "error", err, "retry_in", delay)
@@ -70,7 +73,7 @@ func (c *Client) pause(d time.Duration) bool {
 // retries decides what follows the end of a connection.
 type retries struct {
 	failures int    // since the last steady connection
-	refusals int    // of tokens, in a row
+	refusals int    // of tokens in a row, none of which ever worked
 	stale    string // the token refused last
 }
 

@@ -34,7 +34,10 @@ func (c *Client) Send(conversation, content string, o SendOptions) (*Sending, er
 	if c.o.Outbox == nil {
 		c.mu.Lock()
 		defer c.mu.Unlock()
-		return s, c.put(s)
+		if err := c.put(s); err != nil {
+			return nil, err
+		}
+		return s, nil
 	}
 	c.sendMu.Lock()
 	defer c.sendMu.Unlock()
@@ -48,8 +51,13 @@ func (c *Client) Send(conversation, content string, o SendOptions) (*Sending, er
 		return nil, err
 	}
 	c.mu.Lock()
-	defer c.mu.Unlock()
-	return s, c.put(s)
+	err = c.put(s)
+	c.mu.Unlock()
+	if err != nil { // it stopped meanwhile: what is refused must not be sent later
+		c.noteStore(c.o.Outbox.Remove(s.item.ClientID))
+		return nil, err
+	}
+	return s, nil
 }
 
 func checkSend(conversation, content string, o *SendOptions) error {
@@ -146,6 +154,23 @@ func (c *Client) refusedSend(s *Sending, err *Error) []func() {
 		defer c.sendMu.Unlock()
 		c.noteStore(c.o.Outbox.Remove(s.item.ClientID))
 	})
+}
+
+// reassert sends the messages of the last 24 hours again: the server's store is another one, and may not have them.
+func (c *Client) reassert() {
+	c.sendMu.Lock()
+	defer c.sendMu.Unlock()
+	c.mu.Lock()
+	items := c.out.recent(time.Now())
+	c.mu.Unlock()
+	if c.o.Outbox != nil {
+		for _, item := range items {
+			c.noteStore(c.o.Outbox.Put(item))
+		}
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.out.reassert(c, items)
 }
 
 // noteStore logs that the outbox's store failed where that costs no more than sending a message again.

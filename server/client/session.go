@@ -17,6 +17,9 @@ import (
 // refreshAhead is how long before its end an access token is replaced, so that it doesn't run out on its way.
 const refreshAhead = 30 * time.Second
 
+// renewTimeout bounds a refresh or sign-in.
+const renewTimeout = 10 * time.Second
+
 // Session is a signed-in device with its secrets. Whoever has them is the user: keep them as a password is kept.
 type Session struct {
 	UserID             string    `json:"user_id"`
@@ -163,7 +166,10 @@ func (t *tokens) token(ctx context.Context, stale string) (string, error) {
 }
 
 // renew gets a session with a new access token: by refreshing, or by the credentials where that is no longer possible.
+// A refresh goes on when ctx ends: once the server has spent the old refresh token, the new one must not be lost.
 func (t *tokens) renew(ctx context.Context, s *Session) (*Session, error) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), renewTimeout)
+	defer cancel()
 	if s != nil {
 		r, err := t.auth.RefreshSession(ctx, &authv1.RefreshSessionRequest{RefreshToken: s.RefreshToken})
 		switch {

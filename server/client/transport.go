@@ -4,9 +4,11 @@ import (
 	"context"
 	"encoding/binary"
 	"io"
+	"net"
 	"net/http"
 	"strings"
 	"sync/atomic"
+	"time"
 
 	"connectrpc.com/connect"
 
@@ -41,8 +43,11 @@ func NewHTTPClient() *http.Client {
 	protocols.SetHTTP2(true)
 	protocols.SetUnencryptedHTTP2(true)
 	return &http.Client{Transport: &http.Transport{
-		Proxy:     http.ProxyFromEnvironment,
-		Protocols: &protocols,
+		Proxy:               http.ProxyFromEnvironment,
+		Protocols:           &protocols,
+		DialContext:         (&net.Dialer{Timeout: handshakeTimeout}).DialContext,
+		TLSHandshakeTimeout: handshakeTimeout,
+		IdleConnTimeout:     90 * time.Second,
 		// The transport's own pings notice a dead connection also below idle streams and calls.
 		HTTP2: &http.HTTP2Config{SendPingTimeout: pingInterval, PingTimeout: handshakeTimeout},
 	}}
