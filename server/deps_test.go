@@ -31,10 +31,10 @@ var everything = []string{"*"}
 
 // rooms is the law. A package below server that is not in it fails the test, and so does a row whose package is gone.
 var rooms = []room{
-	{"chat", nil, []string{"chat/chattest"}, "what the product means does not depend on how it is stored, sent or wired"},
+	{"chat", []string{"internal/planted"}, []string{"chat/chattest"}, "what the product means does not depend on how it is stored, sent or wired"},
 	{"chat/chattest", []string{"chat"}, nil, "a contract is about its interface, not about one implementation"},
 	{"account", []string{"chat"}, []string{"chat/chattest"}, "who somebody is, for which ids and errors are enough"},
-	{"hub", []string{"chat"}, []string{"chat/chattest", "cluster"}, "order on a node; encoder and bus are interfaces of its own"},
+	{"hub", []string{"chat", "internal/planted"}, []string{"chat/chattest", "cluster"}, "order on a node; encoder and bus are interfaces of its own"},
 	{"store", []string{"chat", "account"}, []string{"chat/chattest", "internal/testservers"}, "rows and transactions, without streams"},
 	{"cluster", []string{"chat", "account"}, []string{"chat/chattest", "internal/testservers"}, "rings other nodes; knows no conversation"},
 	{"rpc", []string{"chat", "hub", "account", "gen/go"}, []string{"chat/chattest"}, "the wire; what is behind it comes as values from node"},
@@ -44,6 +44,7 @@ var rooms = []room{
 	{"node/nodetest", []string{"node", "client", "internal/testservers"}, nil, "starts whole nodes for tests of others"},
 	{"cmd/natterjack", []string{"node", "client", "load", "gen/go"}, []string{"node/nodetest"}, "flags and a terminal; a part it could reach would be wired twice"},
 	{"internal/testservers", nil, nil, "starts programs, whatever is tested with them"},
+	{"internal/planted", nil, nil, "known faults, absent without a build tag; knows nothing of where they are"},
 	{"e2e", everything, everything, "holds whole nodes to the promises, and may look anywhere for it"},
 	{"e2e/history", []string{"client", "gen/go"}, everything, "judges what was recorded; the server's own rules would be no witness"},
 }

@@ -6,6 +6,8 @@ import (
 	"log/slog"
 	"sync"
 	"time"
+
+	"github.com/natterjack-chat/natterjack/server/internal/planted"
 )
 
 // op is one change that waits for a transaction. Its functions are called by the lane that owns the conversation's shard.
@@ -225,6 +227,12 @@ func (c *committer) attempt(batch []*op, lookup bool) error {
 		t = newTx(v, c.clock())
 		for _, o := range batch {
 			o.err = o.apply(t)
+		}
+		if planted.Bug(planted.AckBeforeCommit) {
+			for _, o := range batch {
+				o.done(o.err)
+				o.done = func(error) {}
+			}
 		}
 		return t.writes(), nil
 	})

@@ -6,6 +6,8 @@ import (
 	"strings"
 	"time"
 	"unicode"
+
+	"github.com/natterjack-chat/natterjack/server/internal/planted"
 )
 
 // pageLimit clamps a page size: 0 means the usual, more than most is lowered (AIP-158).
@@ -35,6 +37,9 @@ func (s *Service) ListMessages(ctx context.Context, caller Caller, id Conversati
 		return MessageList{}, err
 	}
 	page.Limit = pageLimit(page.Limit, 50, 200)
+	if planted.Bug(planted.PageOffByOne) && page.Before > 1 {
+		page.Before--
+	}
 	list, err := s.store.Messages(ctx, id, page)
 	if err != nil {
 		return MessageList{}, err

@@ -2,6 +2,8 @@ package chat
 
 import (
 	"slices"
+
+	"github.com/natterjack-chat/natterjack/server/internal/planted"
 )
 
 // Rules are what a change means. Each runs inside the transaction, on what it sees there, and either changes the view and says what to write, or refuses.
@@ -13,12 +15,19 @@ const (
 
 // send stores a new message, or finds the one that was sent under the same id.
 func (t *tx) send(user UserID, r SendRequest) (Sent, error) {
-	if err := allow(t.Members[MemberKey{r.Conversation, user}], sendMessage); err != nil {
+	member := t.Members[MemberKey{r.Conversation, user}]
+	if planted.Bug(planted.StaleMembership) {
+		member = planted.First(MemberKey{r.Conversation, user}, member)
+	}
+	if err := allow(member, sendMessage); err != nil {
 		return Sent{}, err
 	}
 	key := ClientKey{r.Conversation, user, r.ClientID}
 	if old := t.ClientIDs[key]; old != nil {
-		return repeated(old, r)
+		if !planted.Bug(planted.RetryStoresAgain) {
+			return repeated(old, r)
+		}
+		r.ClientID = UUID{}
 	}
 	c := t.Conversations[r.Conversation]
 	if r.ReplyTo != 0 && t.Messages[MessageKey{r.Conversation, r.ReplyTo}] == nil {
@@ -174,7 +183,7 @@ func (t *tx) moveMarks(m *Member, read, delivered Seq, ordinal int64, announce b
 		now = c.UpdateTime
 	}
 	moved := false
-	if read > m.ReadSeq {
+	if read > m.ReadSeq || planted.Bug(planted.ReceiptGoesBack) && announce && read > 0 {
 		m.ReadSeq, m.ReadOrdinal, m.ReadTime, moved = read, ordinal, now, true
 	}
 	if d := max(read, delivered); d > m.DeliveredSeq {

@@ -3,6 +3,8 @@ package chat
 import (
 	"context"
 	"slices"
+
+	"github.com/natterjack-chat/natterjack/server/internal/planted"
 )
 
 // ResumeKind says how much of a client's state could be built on. Numbers are those of the schema.
@@ -144,6 +146,9 @@ func (s *Service) resumeEvents(ctx context.Context, caller Caller, positions []E
 				return err
 			}
 		case p.After < head:
+			if planted.Bug(planted.ResumeFromNext) {
+				p.After++
+			}
 			missing = append(missing, p)
 		}
 	}

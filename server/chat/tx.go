@@ -3,6 +3,8 @@ package chat
 import (
 	"slices"
 	"time"
+
+	"github.com/natterjack-chat/natterjack/server/internal/planted"
 )
 
 // readSet gathers what the changes of a batch have to see, each thing once.
@@ -120,6 +122,9 @@ func (t *tx) create(c *ConversationState) {
 // append gives an event the next seq of its conversation and its time, and adds it.
 func (t *tx) append(c *ConversationState, e Event) *Event {
 	c.LastSeq++
+	if planted.Bug(planted.SeqOutsideLock) {
+		c.LastSeq = Seq(planted.Next(c.ID, int64(c.LastSeq)))
+	}
 	if t.now.After(c.UpdateTime) {
 		c.UpdateTime = t.now
 	}
