@@ -106,12 +106,17 @@ type memoryLog struct {
 	reads   int     // calls of Batches
 	heads   map[chat.ConversationID]chat.Seq
 	members map[chat.MemberKey]chat.Member
+	stays   map[chat.MemberKey][]stay
 }
+
+// stay is a membership from its first event to its last one, 0 while it goes on.
+type stay struct{ from, to chat.Seq }
 
 func newMemoryLog() *memoryLog {
 	return &memoryLog{
 		epoch: 1, shards: make([][]chat.Batch, fakeShards), trimmed: make([]int64, fakeShards),
 		heads: map[chat.ConversationID]chat.Seq{}, members: map[chat.MemberKey]chat.Member{},
+		stays: map[chat.MemberKey][]stay{},
 	}
 }
 
@@ -141,8 +146,12 @@ func (l *memoryLog) commit(changes ...change) chat.Batch {
 			m.Conversation, m.User = c.conv, user
 			if c.join != 0 {
 				m.JoinedSeq, m.LeftSeq = e.Seq, 0
+				l.stays[key] = append(l.stays[key], stay{from: e.Seq})
 			} else {
 				m.LeftSeq = e.Seq
+				if n := len(l.stays[key]); n > 0 {
+					l.stays[key][n-1].to = e.Seq
+				}
 			}
 			l.members[key] = m
 			e.Members = []chat.MemberInfo{{Member: m}}
@@ -178,6 +187,18 @@ func (l *memoryLog) member(id chat.ConversationID, u chat.UserID) bool {
 	defer l.mu.Unlock()
 	m := l.members[chat.MemberKey{Conversation: id, User: u}]
 	return m.Active()
+}
+
+// stayAt returns the user's stay that the event belongs to.
+func (l *memoryLog) stayAt(id chat.ConversationID, u chat.UserID, seq chat.Seq) (stay, bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, s := range l.stays[chat.MemberKey{Conversation: id, User: u}] {
+		if s.from <= seq && (s.to == 0 || seq <= s.to) {
+			return s, true
+		}
+	}
+	return stay{}, false
 }
 
 func (l *memoryLog) memberships(u chat.UserID) []chat.ConversationID {

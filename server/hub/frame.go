@@ -60,7 +60,8 @@ const (
 	frameLatest                   // replaces an older one of the same conversation and user
 	frameTyping                   // may be lost
 	frameSummary                  // no bytes: the writer reads the conversation's summary
-	frameNotice                   // a resync in the place of events that can't be delivered
+	frameHole                     // a resync; see holeFrame
+	frameLeft                     // a resync; see leftFrame
 )
 
 // Frame is one encoded event, shared by all streams that get it, or a mark in its place that asks the writer for a summary. Immutable;
@@ -106,6 +107,21 @@ func (h *Hub) resyncFrame(conversation chat.ConversationID, head chat.Seq) *Fram
 	return NewFrame(h.encoder, h.encoder.Resync(conversation, head))
 }
 
-func summaryFrame(conversation chat.ConversationID) *Frame {
-	return &Frame{kind: frameSummary, conversation: conversation}
+// holeFrame is a resync in the place of events up to seq that the log should have.
+func (h *Hub) holeFrame(conversation chat.ConversationID, seq chat.Seq) *Frame {
+	f := h.resyncFrame(conversation, seq)
+	f.kind, f.conversation, f.seq = frameHole, conversation, seq
+	return f
+}
+
+// leftFrame is a resync in the place of the event seq by which the user left, and of those before it.
+func (h *Hub) leftFrame(conversation chat.ConversationID, seq chat.Seq) *Frame {
+	f := h.resyncFrame(conversation, 0)
+	f.kind, f.conversation, f.seq = frameLeft, conversation, seq
+	return f
+}
+
+// summaryFrame asks for a summary because of the event seq.
+func summaryFrame(conversation chat.ConversationID, seq chat.Seq) *Frame {
+	return &Frame{kind: frameSummary, conversation: conversation, seq: seq}
 }

@@ -30,8 +30,9 @@ type excess struct {
 // debt is what is owed for a conversation.
 type debt struct {
 	summary bool     // a summary
-	resync  bool     // a resync, with this head; 0: the user has left
-	head    chat.Seq // the last event that was left out
+	resync  bool     // a resync
+	last    chat.Seq // the last event that was left out, and so the head of the resync
+	left    bool     // that event ended the user's membership: the resync says so
 }
 
 type latestKey struct {
@@ -82,13 +83,13 @@ func (s *Stream) deliverLocked(f *Frame) outcome {
 	case f.kind == frameTyping:
 		s.append(f)
 		return queued
+	case s.belowFloor(f):
+		return ignored
 	case s.owes(f.conversation):
 		s.owe(f)
 		return collapsed
 	case s.catchup != nil:
 		return s.deliverPending(f)
-	case s.belowFloor(f):
-		return ignored
 	case !s.fits(len(s.queue), s.bytes, f):
 		s.owe(f)
 		return collapsed
@@ -153,13 +154,10 @@ func (s *Stream) busy() bool {
 	return s.catchup != nil || s.excess != nil || len(s.queue) >= l.QueueFrames/4 || s.bytes >= l.QueueBytes/4
 }
 
-// belowFloor reports whether catch-up has had the event, and forgets the floor once events have reached it.
+// belowFloor reports whether catch-up has had what the frame tells, and forgets the floor once events have passed it.
 func (s *Stream) belowFloor(f *Frame) bool {
-	if f.kind != frameDurable || s.floors == nil {
-		return false
-	}
 	floor, ok := s.floors[f.conversation]
-	if ok && f.seq >= floor {
+	if ok && f.seq > floor {
 		delete(s.floors, f.conversation)
 	}
 	return ok && f.seq <= floor
@@ -186,13 +184,12 @@ func (s *Stream) owe(f *Frame) {
 	e := s.needExcess()
 	d := e.owed[f.conversation]
 	d.resync = true
-	switch f.kind {
-	case frameDurable:
-		d.head = f.seq
-	case frameSummary:
+	if f.kind == frameSummary {
 		d.summary = true
-	default: // a resync or the like: the debt has its own
+	} else {
+		d.left = f.kind == frameLeft
 	}
+	d.last = f.seq
 	e.owed[f.conversation] = d
 	s.startTimer()
 }
@@ -221,7 +218,7 @@ func (s *Stream) settleExcess(delivered map[chat.ConversationID]chat.Seq) {
 	}
 	resync := false
 	for id, d := range e.owed {
-		if d.resync && d.head != 0 && d.head <= delivered[id] {
+		if d.last <= delivered[id] {
 			d.resync = false
 		}
 		resync = resync || d.resync
@@ -272,10 +269,14 @@ func (s *Stream) take(buf []*Frame) (_ []*Frame, over bool) {
 func (s *Stream) payOff(buf []*Frame) []*Frame {
 	for id, d := range s.excess.owed {
 		if d.summary {
-			buf = append(buf, summaryFrame(id))
+			buf = append(buf, summaryFrame(id, d.last))
 		}
 		if d.resync {
-			buf = append(buf, s.hub.resyncFrame(id, d.head))
+			head := d.last
+			if d.left {
+				head = 0
+			}
+			buf = append(buf, s.hub.resyncFrame(id, head))
 			s.hub.stats.resyncs.Add(1)
 		}
 	}
@@ -299,18 +300,18 @@ func (s *Stream) rest() {
 	}
 }
 
-// join makes the user's membership count for the stream, by the list (live false) or by the log. Reports whether the stream has to be added to the room.
-func (s *Stream) join(id chat.ConversationID, live bool) bool {
+// join makes the user's membership count for the stream, by the list (seq 0) or by that event of the log. Reports whether the stream has to be added to the room.
+func (s *Stream) join(id chat.ConversationID, seq chat.Seq) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.ended {
 		return false
 	}
 	if c := s.catchup; c != nil {
-		if member, known := c.changed[id]; !live && known && !member {
+		if member, known := c.changed[id]; seq == 0 && known && !member {
 			return false
 		}
-		if live {
+		if seq != 0 {
 			c.note(id, true)
 		}
 	}
@@ -318,14 +319,14 @@ func (s *Stream) join(id chat.ConversationID, live bool) bool {
 		return false
 	}
 	s.conversations = append(s.conversations, id)
-	if live {
-		s.deliverLocked(summaryFrame(id))
+	if seq != 0 {
+		s.deliverLocked(summaryFrame(id, seq))
 	}
 	return true
 }
 
-// leave ends the user's membership for the stream. Reports whether the stream has to be taken out of the room.
-func (s *Stream) leave(id chat.ConversationID) bool {
+// leave ends the user's membership for the stream with the event seq. Reports whether the stream has to be taken out of the room.
+func (s *Stream) leave(id chat.ConversationID, seq chat.Seq) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.ended {
@@ -338,17 +339,15 @@ func (s *Stream) leave(id chat.ConversationID) bool {
 	if i < 0 {
 		// The list that is being read may still have the conversation, and its events so far have not been seen here.
 		if s.catchup != nil {
-			f := s.hub.resyncFrame(id, 0)
-			f.kind, f.conversation = frameNotice, id
-			s.deliverLocked(f)
+			s.deliverLocked(s.hub.leftFrame(id, seq))
 		}
 		return false
 	}
-	s.deliverLocked(summaryFrame(id))
+	s.deliverLocked(summaryFrame(id, seq))
 	s.conversations = slices.Delete(s.conversations, i, i+1)
 	if s.excess != nil {
 		if d := s.excess.owed[id]; d.resync {
-			d.head = 0
+			d.last, d.left = seq, true
 			s.excess.owed[id] = d
 		}
 	}

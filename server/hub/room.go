@@ -107,7 +107,7 @@ type room struct {
 func (sh *shard) attach(s *Stream, id chat.ConversationID) {
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
-	if s.join(id, false) {
+	if s.join(id, 0) {
 		sh.add(s, id)
 	}
 }
@@ -148,7 +148,7 @@ func (sh *shard) applyEntry(e *entry) {
 	sh.mu.Lock()
 	for _, user := range e.joins {
 		for _, s := range sh.hub.streamsOf(user) {
-			if s.join(e.conversation, true) {
+			if s.join(e.conversation, e.seq) {
 				sh.add(s, e.conversation)
 			}
 		}
@@ -158,7 +158,7 @@ func (sh *shard) applyEntry(e *entry) {
 	}
 	for _, user := range e.leaves {
 		for _, s := range sh.hub.streamsOf(user) {
-			if s.leave(e.conversation) {
+			if s.leave(e.conversation, e.seq) {
 				sh.remove(s, e.conversation)
 			}
 		}
@@ -172,8 +172,7 @@ func (sh *shard) fanOut(r *room, e *entry, o *outcomes) {
 	if r.head != 0 && e.seq != r.head+1 {
 		h.stats.holes.Add(1)
 		h.logger.Error("the log of a conversation has a hole", "conversation", e.conversation.String(), "after", r.head, "next", e.seq)
-		notice := h.resyncFrame(e.conversation, e.seq-1)
-		notice.kind, notice.conversation = frameNotice, e.conversation
+		notice := h.holeFrame(e.conversation, e.seq-1)
 		for _, s := range r.streams {
 			o[s.deliver(notice)]++
 		}
