@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/natterjack-chat/natterjack/server/chat"
+	"github.com/natterjack-chat/natterjack/server/internal/planted"
 )
 
 // What waits for the writer of a stream. All methods here are called with the stream's lock held, except deliver, take and tooSlow.
@@ -130,6 +131,9 @@ func (s *Stream) deliverLatest(f *Frame) outcome {
 
 func (s *Stream) append(f *Frame) {
 	s.queue = append(s.queue, f)
+	if n := len(s.queue); planted.Bug(planted.FanOutReordered) && n > 1 && s.queue[n-2].kind == frameDurable && planted.Every(10) {
+		s.queue[n-1], s.queue[n-2] = s.queue[n-2], s.queue[n-1]
+	}
 	s.bytes += len(f.piece)
 	s.signal()
 }
