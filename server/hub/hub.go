@@ -78,6 +78,7 @@ type Hub struct {
 	users    map[chat.UserID][]*Stream
 	sessions map[chat.SessionID][]*Stream
 	count    int           // registered streams
+	opened   time.Time     // when the last one was
 	empty    chan struct{} // not nil while draining: closed when the last stream is gone
 }
 

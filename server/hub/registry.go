@@ -17,7 +17,7 @@ import (
 // [*chat.Error]: LIMIT_REACHED for too many streams of the user, UNAVAILABLE while the hub takes no streams.
 func (h *Hub) Open(o Options) (*Stream, error) {
 	s := &Stream{
-		hub: h, id: rand.Uint64(), caller: o.Caller, device: deviceKey(o), attempt: o.Attempt, opened: time.Now(),
+		hub: h, id: rand.Uint64(), caller: o.Caller, device: deviceKey(o), attempt: o.Attempt,
 		wake: make(chan struct{}, 1), done: make(chan struct{}), catchup: &catchup{},
 	}
 	older, err := h.register(s)
@@ -46,6 +46,10 @@ func (h *Hub) register(s *Stream) (older []*Stream, err error) {
 	if h.state != serving {
 		return nil, chat.Unavailable(nil)
 	}
+	if s.opened = time.Now(); !s.opened.After(h.opened) {
+		s.opened = h.opened.Add(1) // a clock that stands still must not make two streams equally new
+	}
+	h.opened = s.opened
 	live := 0
 	for _, other := range h.users[s.caller.User] {
 		switch {

@@ -90,7 +90,6 @@ func TestTheNewestStreamOfADeviceWins(t *testing.T) {
 				o := Options{Caller: caller(alice), Device: "phone", Attempt: test.first}
 				first := open(t, h, o)
 				mustEmit(t, first, "old 1 1")
-				time.Sleep(time.Millisecond)
 				o.Attempt = test.second
 				second, err := h.Open(o)
 				if test.refused {
@@ -134,7 +133,6 @@ func TestDevicesAndUsersAreToldApart(t *testing.T) {
 				t.Fatalf("stream %d was ended: %d", i, s.Reason())
 			}
 		}
-		time.Sleep(time.Millisecond)
 		open(t, h, Options{Caller: session(alice, 4)})
 		wantGoodbye(t, all[3], GoodbyeSuperseded)
 	})
@@ -151,7 +149,6 @@ func TestAUserHasALimitedNumberOfStreams(t *testing.T) {
 			t.Fatalf("a stream too many: %v", err)
 		}
 		open(t, h, Options{Caller: caller(bob), Device: "a"})
-		time.Sleep(time.Millisecond)
 		open(t, h, o("b")) // replaces one
 		a.End(GoodbyeIdle, 0)
 		open(t, h, o("c")) // one that has ended doesn't count

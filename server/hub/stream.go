@@ -131,8 +131,9 @@ func (s *Stream) tryEmit(f *Frame) (wait <-chan struct{}, ok bool) {
 	return s.room, false
 }
 
-// Live ends the catch-up. delivered holds the seq up to which it delivered the events of each conversation that it covered (or the head, if a summary
-// told it); what came in meanwhile is queued, except for what the client so has already. Does nothing on a live stream.
+// Live ends the catch-up. delivered holds, for each conversation that it covered, the seq up to which it delivered the events, or said by a
+// summary or resync where the conversation stands; for one that the user has left, the seq of the removal. What came in meanwhile is
+// queued, except for what the client so has or knows already. Does nothing on a live stream.
 func (s *Stream) Live(delivered map[chat.ConversationID]chat.Seq) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
