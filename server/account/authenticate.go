@@ -2,6 +2,7 @@ package account
 
 import (
 	"context"
+	"net/netip"
 	"time"
 
 	"github.com/natterjack-chat/natterjack/server/chat"
@@ -17,11 +18,11 @@ type Identity struct {
 // address after an incident that ended their sessions.
 var floodRate = Rate{Burst: 200, Every: 50 * time.Millisecond}
 
-// Authenticate tells whose an access token is. address is where the request comes from, without a port. The answer may be as old as [Settings].CacheTime
+// Authenticate tells whose an access token is. address is where the request comes from. The answer may be as old as [Settings].CacheTime
 // where another node ended the session; ends on this node count at once.
 //
 // Errors: INVALID_SESSION; TOKEN_EXPIRED, for a day after it ran out; RATE_LIMITED for an address from which too many unknown tokens came.
-func (s *Service) Authenticate(ctx context.Context, accessToken, address string) (Identity, error) {
+func (s *Service) Authenticate(ctx context.Context, accessToken string, address netip.Addr) (Identity, error) {
 	h, ok := parseAccessToken(accessToken)
 	if !ok {
 		return Identity{}, invalidSession()
@@ -76,7 +77,7 @@ func (s *Service) identity(t AccessToken) (Identity, error) {
 }
 
 // checkFlood refuses an address from which too many unknown tokens came.
-func (s *Service) checkFlood(address string) error {
+func (s *Service) checkFlood(address netip.Addr) error {
 	b := s.floodBucket(address)
 	if b.Key == "" {
 		return nil
@@ -89,13 +90,13 @@ func (s *Service) checkFlood(address string) error {
 }
 
 // unknownToken counts a token that doesn't exist, and returns the answer to it.
-func (s *Service) unknownToken(ctx context.Context, address string) error {
+func (s *Service) unknownToken(ctx context.Context, address netip.Addr) error {
 	if b := s.floodBucket(address); b.Key != "" {
 		_, _ = s.floods.Take(ctx, b) // never fails; an empty one refuses the next
 	}
 	return invalidSession()
 }
 
-func (s *Service) floodBucket(address string) Bucket {
+func (s *Service) floodBucket(address netip.Addr) Bucket {
 	return Bucket{"unknown-token", s.addressKey(address), floodRate}
 }

@@ -99,19 +99,22 @@ func (s *Service) take(ctx context.Context, message string, buckets ...Bucket) e
 
 // addressKey returns what stands for an address where attempts are counted: the address, or the /64 of an IPv6 one, which is the
 // least that one customer gets. It is empty for those that aren't limited: this machine, unless the settings say otherwise.
-func (s *Service) addressKey(address string) string {
-	ip, err := netip.ParseAddr(address)
-	if err != nil {
-		return "?" + address
-	}
-	ip = ip.Unmap().WithZone("")
+func (s *Service) addressKey(address netip.Addr) string {
+	ip := address.Unmap().WithZone("")
 	if ip.IsLoopback() && !s.settings.LimitLoopback {
 		return ""
 	}
 	if ip.Is6() {
-		if p, err := ip.Prefix(64); err == nil {
-			return p.String()
-		}
+		p, _ := ip.Prefix(64) // fails only for more bits than an address has
+		return p.String()
 	}
 	return ip.String()
+}
+
+// addressText is an address as it is kept; empty where it isn't known.
+func addressText(address netip.Addr) string {
+	if !address.IsValid() {
+		return ""
+	}
+	return address.Unmap().String()
 }

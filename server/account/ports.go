@@ -83,7 +83,7 @@ type RefreshChange struct {
 	Tokens []RefreshToken
 	// Access is a new access token.
 	Access AccessToken
-	// KeepAccess is how many access tokens the session may have, those that expire last.
+	// KeepAccess is how many access tokens the session may have, at least 1: the new one, and of the others those that expire last.
 	KeepAccess int
 }
 

@@ -3,6 +3,7 @@ package account
 import (
 	"context"
 	"log/slog"
+	"net/netip"
 	"slices"
 	"time"
 
@@ -20,7 +21,7 @@ const (
 )
 
 // Refresh exchanges a refresh token for a new pair. Errors: INVALID_SESSION, RATE_LIMITED. See the package's documentation.
-func (s *Service) Refresh(ctx context.Context, token Secret, address string) (Tokens, error) {
+func (s *Service) Refresh(ctx context.Context, token Secret, address netip.Addr) (Tokens, error) {
 	t, ok := parseRefreshToken(token.Reveal())
 	if !ok {
 		return Tokens{}, invalidSession()
@@ -45,7 +46,7 @@ func (s *Service) Refresh(ctx context.Context, token Secret, address string) (To
 			return RefreshChange{End: r.reused, Session: state.Session}, err
 		}
 		session := state.Session
-		session.Address, session.RefreshTime, session.ExpireTime = address, now, now.Add(s.settings.SessionLife)
+		session.Address, session.RefreshTime, session.ExpireTime = addressText(address), now, now.Add(s.settings.SessionLife)
 		next := t.next()
 		access, out := s.newTokens(&session, next, now)
 		tokens = out
@@ -67,12 +68,12 @@ func (s *Service) Refresh(ctx context.Context, token Secret, address string) (To
 }
 
 // reused makes the end of a session felt of which two have the tokens.
-func (s *Service) reused(ctx context.Context, session *Session, address string) {
+func (s *Service) reused(ctx context.Context, session *Session, address netip.Addr) {
 	s.ended(session.ID)
 	s.stats.reused.Add(1)
 	s.logger.LogAttrs(ctx, slog.LevelWarn, "a spent refresh token was used; its session is ended",
 		slog.String("user", session.User.String()), slog.String("session", session.ID.String()),
-		slog.String("address", address), slog.String("last_address", session.Address))
+		slog.Any("address", address), slog.String("last_address", session.Address))
 }
 
 // rotation is the use of a refresh token.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"net/netip"
 	"time"
 
 	"github.com/natterjack-chat/natterjack/server/chat"
@@ -28,17 +29,17 @@ type SignedIn struct {
 type SignUpRequest struct {
 	Username    string
 	Password    Secret
-	DisplayName string // empty: the username
-	DeviceName  string // may be empty
-	Address     string // from which the request comes, without a port
+	DisplayName string     // empty: the username
+	DeviceName  string     // may be empty
+	Address     netip.Addr // from which the request comes
 }
 
 // SignInRequest is an attempt to sign in.
 type SignInRequest struct {
 	Username   string
 	Password   Secret
-	DeviceName string // may be empty
-	Address    string // from which the request comes, without a port
+	DeviceName string     // may be empty
+	Address    netip.Addr // from which the request comes
 }
 
 // SignUp makes an account with a first session. Errors: SIGN_UP_CLOSED, INVALID_FIELD, USERNAME_TAKEN, RATE_LIMITED.
@@ -71,7 +72,7 @@ func (s *Service) SignUp(ctx context.Context, r SignUpRequest) (SignedIn, error)
 		return SignedIn{}, orTaken(err)
 	}
 	s.stats.signUps.Add(1)
-	s.logger.LogAttrs(ctx, slog.LevelInfo, "signed up", slog.String("user", a.ID.String()), slog.String("address", r.Address))
+	s.logger.LogAttrs(ctx, slog.LevelInfo, "signed up", slog.String("user", a.ID.String()), slog.Any("address", r.Address))
 	return SignedIn{a.User, tokens}, nil
 }
 
@@ -171,21 +172,21 @@ func (s *Service) wrongCredentials() error {
 }
 
 // takeSignIn counts an attempt, before anything is looked up or hashed.
-func (s *Service) takeSignIn(ctx context.Context, username, address string) error {
+func (s *Service) takeSignIn(ctx context.Context, username string, address netip.Addr) error {
 	return s.take(ctx, "too many attempts to sign in; try again later",
 		Bucket{"sign-in-address", s.addressKey(address), s.settings.SignInsAddress},
 		s.hereBucket(username, address),
 		Bucket{"sign-in-account", username, s.settings.SignInsAccount})
 }
 
-func (s *Service) hereBucket(username, address string) Bucket {
+func (s *Service) hereBucket(username string, address netip.Addr) Bucket {
 	return Bucket{"sign-in-here", username + " " + s.addressKey(address), s.settings.SignInsHere}
 }
 
 // newSession makes a session that is still to be stored.
-func (s *Service) newSession(user chat.UserID, device, address string, now time.Time) (NewSession, Tokens) {
+func (s *Service) newSession(user chat.UserID, device string, address netip.Addr, now time.Time) (NewSession, Tokens) {
 	session := Session{
-		ID: chat.NewSessionID(now), User: user, DeviceName: device, Address: address,
+		ID: chat.NewSessionID(now), User: user, DeviceName: device, Address: addressText(address),
 		CreateTime: now, RefreshTime: now, ExpireTime: now.Add(s.settings.SessionLife),
 	}
 	refresh := newRefreshToken()
@@ -207,7 +208,7 @@ func (s *Service) newTokens(session *Session, refresh refreshToken, now time.Tim
 
 // ChangePassword sets a new password and ends the caller's other sessions. Errors: INVALID_FIELD, WRONG_CREDENTIALS, RATE_LIMITED, and NOT_FOUND where the
 // account is gone. Attempts count as those to sign in do.
-func (s *Service) ChangePassword(ctx context.Context, caller chat.Caller, current, next Secret, address string) error {
+func (s *Service) ChangePassword(ctx context.Context, caller chat.Caller, current, next Secret, address netip.Addr) error {
 	if err := checkPassword(next, "new_password"); err != nil {
 		return err
 	}
@@ -245,6 +246,6 @@ func (s *Service) ChangePassword(ctx context.Context, caller chat.Caller, curren
 	}
 	s.ended(ended...)
 	s.logger.LogAttrs(ctx, slog.LevelInfo, "password changed", slog.String("user", caller.User.String()),
-		slog.String("address", address), slog.Int("ended", len(ended)))
+		slog.Any("address", address), slog.Int("ended", len(ended)))
 	return nil
 }
