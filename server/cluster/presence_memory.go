@@ -199,16 +199,20 @@ func (p *MemoryPresence) mark(user chat.UserID) {
 	}
 }
 
-// Run tells of changes and stores when users were last seen, until ctx ends; then everybody is offline, and the times that are left are stored.
+// Run tells of changes and stores when users were last seen, until ctx ends; then everybody is offline, and the times that are left are
+// stored. Returns nil. Called once.
 func (p *MemoryPresence) Run(ctx context.Context) error {
 	flush := time.NewTicker(p.flushEvery)
 	defer flush.Stop()
+	retry := time.NewTimer(retryHidden)
+	retry.Stop()
+	defer retry.Stop()
 	for {
 		select {
 		case <-p.wake:
-			if !p.tell(ctx) {
-				p.retryLater()
-			}
+			p.tell(ctx, retry)
+		case <-retry.C:
+			p.tell(ctx, retry)
 		case <-flush.C:
 			p.flush(ctx)
 		case <-ctx.Done():
@@ -218,18 +222,11 @@ func (p *MemoryPresence) Run(ctx context.Context) error {
 	}
 }
 
-func (p *MemoryPresence) retryLater() {
-	time.AfterFunc(retryHidden, func() {
-		select {
-		case p.wake <- struct{}{}:
-		default:
-		}
-	})
-}
-
-// tell tells the listeners what has changed; false if it has to be tried again, because it isn't known who hides.
-func (p *MemoryPresence) tell(ctx context.Context) bool {
-	known := p.learnHidden(ctx)
+// tell tells the listeners what has changed. Where it can't be read who hides, it sets the timer to try again.
+func (p *MemoryPresence) tell(ctx context.Context, retry *time.Timer) {
+	if !p.learnHidden(ctx) {
+		retry.Reset(retryHidden)
+	}
 	p.mu.Lock()
 	listeners := p.listeners
 	var news []chat.PresenceInfo
@@ -253,7 +250,6 @@ func (p *MemoryPresence) tell(ctx context.Context) bool {
 			tell(info)
 		}
 	}
-	return known
 }
 
 // learnHidden reads for the users that changed whether they hide, where that isn't known. Reports whether it is now, for those that had changed before the call.
