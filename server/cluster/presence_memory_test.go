@@ -219,6 +219,7 @@ func TestLingerIsSpread(t *testing.T) {
 			p.Disconnect(u, 1, false)
 		}
 		time.Sleep(time.Minute)
+		synctest.Wait()
 		if len(ended) < 50 {
 			t.Fatalf("100 users ended at only %d moments", len(ended))
 		}
@@ -307,11 +308,13 @@ func TestLastSeenIsGatheredBeforeItIsStored(t *testing.T) {
 		store.set(func(s *seenStore) { s.fail = nil })
 		wantState(t, p, 7, offline, left)
 		time.Sleep(5 * time.Second)
+		synctest.Wait()
 		if len(store.seen) != 50 || store.writes != 2 || !store.seen[7].Equal(left) {
 			t.Fatalf("%d users stored in %d writes", len(store.seen), store.writes)
 		}
 		wantState(t, p, 7, offline, left)
 		time.Sleep(time.Minute)
+		synctest.Wait()
 		if store.writes != 2 {
 			t.Fatalf("%d writes of nothing new", store.writes-2)
 		}

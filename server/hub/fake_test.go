@@ -220,10 +220,23 @@ func (l *memoryLog) head(id chat.ConversationID) chat.Seq {
 	return l.heads[id]
 }
 
-func (l *memoryLog) setFail(err error) {
+// locked changes the log.
+func (l *memoryLog) locked(change func()) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.fail = err
+	change()
+}
+
+func (l *memoryLog) setFail(err error)        { l.locked(func() { l.fail = err }) }
+func (l *memoryLog) bumpEpoch()               { l.locked(func() { l.epoch++ }) }
+func (l *memoryLog) trim(shard int, to int64) { l.locked(func() { l.trimmed[shard] = to }) }
+func (l *memoryLog) skip(id chat.ConversationID, n chat.Seq) {
+	l.locked(func() { l.heads[id] += n }) // a fault of a store
+}
+
+func (l *memoryLog) readCount() (n int) {
+	l.locked(func() { n = l.reads })
+	return n
 }
 
 func (l *memoryLog) Shards() int { return fakeShards }

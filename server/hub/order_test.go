@@ -34,8 +34,8 @@ func TestBatchesAreAppliedInOrderWhateverOrderTheyComeIn(t *testing.T) {
 		h.Publish(b2) // doubled
 		wantTaken(t, s, "event 1 1, event 1 2, event 1 3")
 		time.Sleep(10 * time.Second)
-		if log.reads != 0 {
-			t.Fatalf("%d reads of the log for a hole that was filled", log.reads)
+		if log.readCount() != 0 {
+			t.Fatalf("%d reads of the log for a hole that was filled", log.readCount())
 		}
 	})
 }
@@ -135,7 +135,7 @@ func TestATrimmedLogEndsAllStreams(t *testing.T) {
 		synctest.Wait()
 		s := live(t, h, alice, c)
 		log.commit(message(c))
-		log.trimmed[0] = 1
+		log.trim(0, 1)
 		h.Publish(log.commit(message(c)))
 		<-s.Done()
 		synctest.Wait()
@@ -181,10 +181,10 @@ func TestAnotherLogIsNoticed(t *testing.T) {
 			log.commit(message(c))
 		},
 		"another epoch": func(log *memoryLog, _ *Hub, _ chat.ConversationID) {
-			log.epoch++
+			log.bumpEpoch()
 		},
 		"another epoch, told by a batch": func(log *memoryLog, h *Hub, c chat.ConversationID) {
-			log.epoch++
+			log.bumpEpoch()
 			h.Publish(log.commit(message(c)))
 		},
 	}
@@ -238,8 +238,8 @@ func TestANumberThatTheLogDoesNotHaveIsForgotten(t *testing.T) {
 		time.Sleep(10 * time.Second)
 		h.Publish(log.commit(message(c)))
 		wantTaken(t, s, "event 1 1")
-		if st := h.Stats(); st.Restarts != 0 || log.reads != 1 {
-			t.Fatalf("%d reads, stats %+v", log.reads, st)
+		if st := h.Stats(); st.Restarts != 0 || log.readCount() != 1 {
+			t.Fatalf("%d reads, stats %+v", log.readCount(), st)
 		}
 	})
 }
