@@ -84,6 +84,7 @@ func (s *Store) Batches(ctx context.Context, shard int, after int64, limit int) 
 func fillBatches(db *gorm.DB, batches []chat.Batch, changes []touched) error {
 	var found []*eventRow
 	var marked []chat.MemberKey
+	var in []chat.ConversationID
 	ends := make([]int, len(changes)) // of each batch's events in found
 	for i, t := range changes {
 		for _, r := range t.ranges {
@@ -99,6 +100,9 @@ func fillBatches(db *gorm.DB, batches []chat.Batch, changes []touched) error {
 		}
 		ends[i] = len(found)
 		marked = append(marked, t.marks...)
+		for _, k := range t.marks {
+			in = append(in, k.Conversation)
+		}
 	}
 	events, err := resolve(db, found)
 	if err != nil {
@@ -108,14 +112,22 @@ func fillBatches(db *gorm.DB, batches []chat.Batch, changes []touched) error {
 	if err != nil {
 		return err
 	}
+	states, _, err := statesByID(db, in)
+	if err != nil {
+		return err
+	}
 	start := 0
 	for i := range batches {
 		batches[i].Events = events[start:ends[i]:ends[i]]
 		start = ends[i]
 		for _, k := range changes[i].marks {
-			if m := members[k]; m != nil {
-				batches[i].Receipts = append(batches[i].Receipts, m.Receipt())
+			m, c := members[k], states[k.Conversation]
+			if m == nil || c == nil {
+				continue
 			}
+			r := m.Receipt()
+			r.Members = c.MemberCount
+			batches[i].Receipts = append(batches[i].Receipts, r)
 		}
 	}
 	return nil

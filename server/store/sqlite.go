@@ -40,7 +40,9 @@ const (
 type sqliteEngine struct {
 	lock   *flock.Flock
 	writer *sqliteWriter
-	pool   *sql.DB // the readers
+	pool   *sql.DB  // the readers
+	reads  *gorm.DB // on pool
+	index  *searchIndex
 	epoch  int64
 }
 
@@ -64,14 +66,16 @@ func openSQLite(ctx context.Context, path string, log *slog.Logger) (_ *Store, e
 	readers := max(4, 2*runtime.GOMAXPROCS(0))
 	e.pool.SetMaxOpenConns(readers)
 	e.pool.SetMaxIdleConns(readers)
-	reads, err := openGORM(e.pool)
-	if err != nil {
+	if e.reads, err = openGORM(e.pool); err != nil {
 		return nil, fmt.Errorf("database %s: %w", path, err)
 	}
 	if e.epoch, err = e.loadMeta(ctx); err != nil {
 		return nil, fmt.Errorf("database %s: %w", path, err)
 	}
-	return &Store{engine: e, reads: reads, shards: sqliteShards, epoch: e.epoch, logger: log}, nil
+	if e.index, err = openIndex(ctx, path+".search", e.reads, e.epoch, log); err != nil {
+		return nil, err
+	}
+	return &Store{engine: e, reads: e.reads, shards: sqliteShards, epoch: e.epoch, logger: log}, nil
 }
 
 func migrateSQLite(ctx context.Context, path string, d Direction, log *slog.Logger) (_ []Migration, err error) {
@@ -171,9 +175,12 @@ func (e *sqliteEngine) write(ctx context.Context, fn func(tx *gorm.DB) error) er
 }
 
 func (e *sqliteEngine) close() error {
-	var readers error
-	if e.pool != nil {
-		readers = e.pool.Close()
+	var errs []error
+	if e.index != nil {
+		errs = append(errs, e.index.close())
 	}
-	return errors.Join(readers, e.writer.close(), e.lock.Close())
+	if e.pool != nil {
+		errs = append(errs, e.pool.Close())
+	}
+	return errors.Join(append(errs, e.writer.close(), e.lock.Close())...)
 }

@@ -33,6 +33,7 @@ func (e *sqliteEngine) Commit(ctx context.Context, reads chat.Reads, decide func
 	if err != nil {
 		return nil, err
 	}
+	e.index.nudge()
 	return batches, nil
 }
 

@@ -39,6 +39,10 @@ type engine interface {
 	// write runs fn in a durable transaction of its own, for everything that isn't a change of a conversation.
 	// A transaction that has begun is not ended by ctx; waiting for its turn is. Errors are translated.
 	write(ctx context.Context, fn func(tx *gorm.DB) error) error
+	// search finds messages, newest first.
+	search(ctx context.Context, x search) ([]chat.Message, error)
+	// waitIndexed returns once search finds everything that is committed now.
+	waitIndexed(ctx context.Context) error
 	// close ends everything that the engine started. Nothing else may be called any more.
 	close() error
 }
@@ -57,6 +61,10 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 
 // Close ends what is under way and gives the database free for another process. Call it once, after everything that uses the store.
 func (s *Store) Close() error { return s.engine.close() }
+
+// WaitIndexed returns once [Store.SearchMessages] finds everything that is committed now. A search waits for that by itself; a drain may want to
+// leave no work behind.
+func (s *Store) WaitIndexed(ctx context.Context) error { return s.waitIndexed(ctx) }
 
 // Shards is that of [chat.Log].
 func (s *Store) Shards() int { return s.shards }
