@@ -69,15 +69,24 @@ func (s *Service) markMessagesRead(ctx context.Context, m Member, messages []Mes
 
 // GetConversation reads one of the caller's conversations.
 func (s *Service) GetConversation(ctx context.Context, caller Caller, id ConversationID) (Summary, error) {
-	summaries, err := s.store.Summaries(ctx, caller.User, []ConversationID{id})
+	summary, ok, err := s.Summary(ctx, caller, id)
 	if err != nil {
 		return Summary{}, err
 	}
-	if len(summaries) == 0 || !summaries[0].Self.Active() {
+	if !ok || !summary.Self.Active() {
 		return Summary{}, NotFound("conversation")
 	}
+	return summary, nil
+}
+
+// Summary reads the caller's summary of a conversation, also of one that they have left; ok is false where they never were a member.
+func (s *Service) Summary(ctx context.Context, caller Caller, id ConversationID) (summary Summary, ok bool, err error) {
+	summaries, err := s.store.Summaries(ctx, caller.User, []ConversationID{id})
+	if err != nil || len(summaries) == 0 {
+		return Summary{}, false, err
+	}
 	markRead(&summaries[0])
-	return summaries[0], nil
+	return summaries[0], true, nil
 }
 
 // ListConversations reads the caller's conversations by newest event, in pages of 1 to 200, 50 where pageSize is 0.

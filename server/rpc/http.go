@@ -1,0 +1,209 @@
+package rpc
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/netip"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"connectrpc.com/connect"
+
+	"github.com/natterjack-chat/natterjack/server/account"
+)
+
+// request is what this package knows of a request beside its content. It is made first of all and travels in the context.
+type request struct {
+	id        string
+	procedure string
+	address   netip.Addr
+	// identity and token are set by the gate, before anything that reads them runs.
+	identity account.Identity
+	token    string
+	// outcome is what was answered, for the log and the metrics.
+	outcome atomic.Pointer[outcome]
+}
+
+type outcome struct {
+	code  connect.Code // 0: OK
+	cause error        // for the log only
+}
+
+type requestKey struct{}
+
+// requestFrom returns the request that ctx belongs to; an empty one outside of any.
+func requestFrom(ctx context.Context) *request {
+	if r, ok := ctx.Value(requestKey{}).(*request); ok {
+		return r
+	}
+	return &request{}
+}
+
+func (r *request) note(code connect.Code, cause error) { r.outcome.Store(&outcome{code, cause}) }
+
+func (r *request) addressText() string {
+	if !r.address.IsValid() {
+		return ""
+	}
+	return r.address.String()
+}
+
+// attrs are what a log line says of a request. Never content, never tokens.
+func (r *request) attrs(more ...slog.Attr) []slog.Attr {
+	attrs := []slog.Attr{slog.String("request", r.id), slog.String("procedure", r.procedure), slog.String("address", r.addressText())}
+	if user := r.identity.Caller.User; user != 0 {
+		attrs = append(attrs, slog.String("user", user.String()), slog.String("session", r.identity.Caller.Session.String()))
+	}
+	return append(attrs, more...)
+}
+
+const requestIDHeader = "X-Request-Id"
+
+// requestID takes over the client's id where it is one that can stand in a log, or makes one.
+func requestID(header http.Header) string {
+	id := header.Get(requestIDHeader)
+	if id != "" && len(id) <= 64 && strings.Trim(id, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._:-") == "" {
+		return id
+	}
+	var b [8]byte
+	_, _ = rand.Read(b[:])
+	return hex.EncodeToString(b[:])
+}
+
+// address returns where a request comes from. X-Forwarded-For counts as far as it was written by trusted proxies: read from its end, the first address that isn't theirs is
+// the client's.
+func (s *Server) address(r *http.Request) netip.Addr {
+	peer, err := netip.ParseAddrPort(r.RemoteAddr)
+	if err != nil {
+		return netip.Addr{}
+	}
+	address := peer.Addr().Unmap().WithZone("")
+	hops := strings.Split(strings.Join(r.Header.Values("X-Forwarded-For"), ","), ",")
+	for i := len(hops) - 1; i >= 0 && s.trusted(address); i-- {
+		hop, err := netip.ParseAddr(strings.TrimSpace(hops[i]))
+		if err != nil {
+			break
+		}
+		address = hop.Unmap().WithZone("")
+	}
+	return address
+}
+
+func (s *Server) trusted(address netip.Addr) bool {
+	for _, p := range s.config.TrustedProxies {
+		if p.Contains(address) {
+			return true
+		}
+	}
+	return false
+}
+
+// begin gives a request its identity in logs, and holds its address to its rate. The answer to a refused one is written here.
+func (s *Server) begin(procedure string, next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, hr *http.Request) {
+		start := time.Now()
+		r := &request{id: requestID(hr.Header), procedure: procedure, address: s.address(hr)}
+		w.Header().Set(requestIDHeader, r.id)
+		ctx := context.WithValue(hr.Context(), requestKey{}, r)
+		hr = hr.WithContext(ctx)
+		defer func() { s.finish(ctx, r, start) }()
+		if !exempt(r.address) {
+			if err := s.addressRate.allow(r.address); err != nil {
+				s.writeError(w, hr, err)
+				return
+			}
+		}
+		next.ServeHTTP(w, hr)
+	})
+}
+
+// writeError answers a request that doesn't reach its handler, in the client's protocol.
+func (s *Server) writeError(w http.ResponseWriter, r *http.Request, err error) {
+	_ = s.errorWriter.Write(w, r, s.fail(r.Context(), err)) // fails only if the client has gone
+}
+
+// finish tells of a request that is over. A request that nobody noted an outcome of never reached its method: it couldn't be read.
+func (s *Server) finish(ctx context.Context, r *request, start time.Time) {
+	o := r.outcome.Load()
+	if o == nil {
+		o = &outcome{code: connect.CodeInvalidArgument}
+	}
+	took := time.Since(start)
+	code := codeName(o.code)
+	if s.config.Observe != nil {
+		s.config.Observe(Observation{r.procedure, code, took})
+	}
+	level := slog.LevelDebug
+	switch o.code {
+	case connect.CodeInternal, connect.CodeUnknown, connect.CodeDataLoss: // logged where it happened, with its cause
+	case connect.CodeUnavailable, connect.CodeDeadlineExceeded:
+		level = slog.LevelWarn
+	default:
+	}
+	if !s.logger.Enabled(ctx, level) {
+		return
+	}
+	attrs := r.attrs(slog.String("code", code), slog.Duration("took", took))
+	if o.cause != nil {
+		attrs = append(attrs, slog.Any("cause", o.cause))
+	}
+	s.logger.LogAttrs(ctx, level, "request", attrs...)
+}
+
+func codeName(code connect.Code) string {
+	if code == 0 {
+		return "ok"
+	}
+	return code.String()
+}
+
+// unaryLimits bounds how large a unary request is, and how long it may take to come in and its answer to go out.
+func (s *Server) unaryLimits(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		deadline := time.Now().Add(s.limits.UnaryTimeout)
+		control := http.NewResponseController(w)
+		_ = control.SetReadDeadline(deadline) // a connection that knows no deadlines is a test's
+		_ = control.SetWriteDeadline(deadline)
+		r.Body = &boundedBody{
+			ReadCloser: r.Body, request: requestFrom(r.Context()), left: s.limits.RequestBytes + envelopePrefix, control: control,
+		}
+		ctx, cancel := context.WithDeadline(r.Context(), deadline)
+		defer cancel()
+		next.ServeHTTP(w, r.WithContext(ctx))
+	})
+}
+
+// envelopePrefix is what gRPC and streams put before a message.
+const envelopePrefix = 5
+
+// boundedBody ends a request that is too large, with an error that reaches the client. One goroutine reads it.
+type boundedBody struct {
+	io.ReadCloser
+	request *request
+	left    int // negative: too large
+	control *http.ResponseController
+}
+
+func (b *boundedBody) Read(p []byte) (int, error) {
+	var n int
+	var err error
+	if b.left >= 0 {
+		n, err = b.ReadCloser.Read(p[:min(len(p), b.left+1)])
+		b.left -= n
+	}
+	if b.left < 0 {
+		e := tooLarge()
+		b.request.note(connect.Code(e.Code), nil)
+		return n, wireError(e)
+	}
+	if err == io.EOF { //nolint:errorlint // readers return it bare
+		// Everything is in. The server goes on reading, to see whether the client is still there: that has no deadline.
+		_ = b.control.SetReadDeadline(time.Time{})
+	}
+	return n, err
+}

@@ -1,0 +1,200 @@
+package rpc
+
+import (
+	"log/slog"
+	"net/http"
+	"net/netip"
+	"time"
+
+	"connectrpc.com/connect"
+	"connectrpc.com/grpchealth"
+	"connectrpc.com/grpcreflect"
+
+	"github.com/natterjack-chat/natterjack/gen/go/natterjack/auth/v1/authv1connect"
+	"github.com/natterjack-chat/natterjack/gen/go/natterjack/chat/v1/chatv1connect"
+	"github.com/natterjack-chat/natterjack/server/chat"
+	"github.com/natterjack-chat/natterjack/server/hub"
+)
+
+// Presence is told who is connected.
+type Presence interface {
+	// Connect adds a stream of a user, Update changes what its device says of itself, Disconnect removes it; clean: the device said goodbye.
+	Connect(user chat.UserID, stream uint64, state chat.PresenceState)
+	Update(user chat.UserID, stream uint64, state chat.PresenceState)
+	Disconnect(user chat.UserID, stream uint64, clean bool)
+}
+
+// Config is what a Server stands on. All is required but where it says otherwise.
+type Config struct {
+	Chat     *chat.Service
+	Hub      *hub.Hub
+	Accounts Accounts
+	// Auth carries out the procedures of AuthService; see [NewAuthHandler].
+	Auth     authv1connect.AuthServiceHandler
+	Presence Presence
+	Health   *Health
+	Logger   *slog.Logger
+	Limits   Limits
+	// TrustedProxies are the addresses of the proxies whose X-Forwarded-For is believed; may be empty.
+	TrustedProxies []netip.Prefix
+	// Observe is told of each request that is over, if set. Streams count when they end.
+	Observe func(Observation)
+}
+
+// Observation is one request that is over.
+type Observation struct {
+	// Procedure is that of the schema, with a slash before it, or the path of another page of this server.
+	Procedure string
+	// Code is the name of the gRPC code in lower case with underscores; "ok" for success.
+	Code string
+	Took time.Duration
+}
+
+// Server answers requests. Safe for concurrent use.
+type Server struct {
+	config    Config
+	chat      *chat.Service
+	hub       *hub.Hub
+	accounts  Accounts
+	presence  Presence
+	logger    *slog.Logger
+	limits    Limits
+	validator *validator
+
+	userRate    *rates[chat.UserID]
+	addressRate *rates[netip.Addr]
+	streams     counts
+	errorWriter *connect.ErrorWriter
+	handler     http.Handler
+}
+
+// New returns a Server. It fails only if the rules in the schema are wrong.
+func New(c Config) (*Server, error) {
+	v, err := newValidator()
+	if err != nil {
+		return nil, err
+	}
+	s := &Server{
+		config: c, chat: c.Chat, hub: c.Hub, accounts: c.Accounts, presence: c.Presence, logger: c.Logger, limits: c.Limits, validator: v,
+		userRate:    newRates[chat.UserID](c.Limits.UserRate, c.Limits.UserBurst),
+		addressRate: newRates[netip.Addr](c.Limits.AddressRate, c.Limits.AddressBurst),
+		streams:     counts{most: c.Limits.StreamsPerAddress, open: make(map[netip.Addr]int)},
+		errorWriter: connect.NewErrorWriter(),
+	}
+	s.handler = s.routes()
+	return s, nil
+}
+
+// ServeHTTP implements [http.Handler].
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.handler.ServeHTTP(w, r) }
+
+// routes puts all that is served in its place.
+func (s *Server) routes() http.Handler {
+	mux := http.NewServeMux()
+	for _, p := range s.chatProcedures() {
+		mux.Handle(p.path, s.begin(p.path, p.handler))
+	}
+	for _, p := range s.authProcedures() {
+		mux.Handle(p.path, s.begin(p.path, p.handler))
+	}
+	mux.Handle("GET "+messagesPath, s.begin(messagesPath, s.unaryLimits(http.HandlerFunc(s.restMessages))))
+	mux.HandleFunc("GET "+livePath, s.config.Health.live)
+	mux.HandleFunc("GET "+readyPath, s.config.Health.ready)
+	open := connect.WithHandlerOptions(connect.WithReadMaxBytes(s.limits.RequestBytes), noCompression())
+	for path, handler := range s.openServices(open) {
+		mux.Handle(path, s.begin(path, handler))
+	}
+	mux.HandleFunc("/", s.unknown)
+	return s.sameOrigin(s.recovered(mux))
+}
+
+// openServices are those that tools ask without a token: they tell nothing of users.
+func (s *Server) openServices(options connect.HandlerOption) map[string]http.Handler {
+	reflector := grpcreflect.NewStaticReflector(chatv1connect.ChatServiceName, authv1connect.AuthServiceName, grpchealth.HealthV1ServiceName)
+	services := make(map[string]http.Handler)
+	path, handler := grpchealth.NewHandler(s.config.Health, options)
+	services[path] = s.unaryOrStream(path+"Watch", handler)
+	path, handler = grpcreflect.NewHandlerV1(reflector, options)
+	services[path] = s.streamLimits(handler)
+	path, handler = grpcreflect.NewHandlerV1Alpha(reflector, options)
+	services[path] = s.streamLimits(handler)
+	return services
+}
+
+// unaryOrStream is for a service whose one stream is at a path.
+func (s *Server) unaryOrStream(stream string, next http.Handler) http.Handler {
+	unary, streaming := s.unaryLimits(next), s.streamLimits(next)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == stream {
+			streaming.ServeHTTP(w, r)
+			return
+		}
+		unary.ServeHTTP(w, r)
+	})
+}
+
+// streamLimits holds an address to its number of streams.
+func (s *Server) streamLimits(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		release, err := s.streams.take(requestFrom(r.Context()).address)
+		if err != nil {
+			s.writeError(w, r, err)
+			return
+		}
+		defer release()
+		next.ServeHTTP(w, r)
+	})
+}
+
+// sameOrigin refuses what a browser sends on behalf of a page of another site. Programs that aren't browsers aren't concerned.
+func (s *Server) sameOrigin(next http.Handler) http.Handler {
+	protection := http.NewCrossOriginProtection()
+	protection.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		s.writeError(w, r, &chat.Error{
+			Code: chat.CodePermissionDenied, Reason: chat.ReasonInvalidField, Field: "origin",
+			Message: "a page of another origin can't use this server from a browser",
+		})
+	}))
+	return protection.Handler(next)
+}
+
+// recovered ends only the request that a fault is in.
+func (s *Server) recovered(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		defer func() {
+			fault := recover()
+			if fault == nil {
+				return
+			}
+			if fault != http.ErrAbortHandler { //nolint:errorlint // it is always this value
+				s.logger.ErrorContext(r.Context(), "a request's handler panicked", "path", r.URL.Path, "panic", fault)
+			}
+			panic(http.ErrAbortHandler)
+		}()
+		next.ServeHTTP(w, r)
+	})
+}
+
+// unknown answers everything that isn't there.
+func (s *Server) unknown(w http.ResponseWriter, r *http.Request) {
+	if s.errorWriter.IsSupported(r) && r.URL.Path != "/" {
+		s.writeError(w, r, &chat.Error{
+			Code: chat.Code(connect.CodeUnimplemented), Reason: chat.ReasonNotFound, Message: "there is no procedure " + r.URL.Path,
+		})
+		return
+	}
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	if r.URL.Path != "/" {
+		w.WriteHeader(http.StatusNotFound)
+	}
+	_, _ = w.Write([]byte(welcome))
+}
+
+const welcome = `Natterjack, a chat backend.
+
+Sign up:   POST /natterjack.auth.v1.AuthService/SignUp
+           {"username": "ada", "password": "…"}
+Chat:      natterjack chat
+Schema:    served by reflection (grpcurl, buf curl)
+Health:    ` + readyPath + `
+`

@@ -1,0 +1,145 @@
+package rpc
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"time"
+
+	"connectrpc.com/connect"
+
+	chatv1 "github.com/natterjack-chat/natterjack/gen/go/natterjack/chat/v1"
+	"github.com/natterjack-chat/natterjack/gen/go/natterjack/chat/v1/chatv1connect"
+	"github.com/natterjack-chat/natterjack/server/hub"
+)
+
+// Stream and Subscribe over HTTP.
+
+func (s *Server) streamProcedure() procedure {
+	path := chatv1connect.ChatServiceStreamProcedure
+	options := append(s.options(path), noCompression(), connect.WithReadMaxBytes(s.limits.RequestBytes))
+	h := connect.NewBidiStreamHandler(path, func(ctx context.Context, stream *connect.BidiStream[received[chatv1.StreamRequest], frame]) error {
+		w := &httpWire{stream: stream, sends: stream, control: controlFrom(ctx)}
+		return s.status(ctx, s.stream(ctx, w))
+	}, options...)
+	return procedure{path, s.streamLimits(withControl(h))}
+}
+
+func (s *Server) subscribeProcedure() procedure {
+	path := chatv1connect.ChatServiceSubscribeProcedure
+	options := append(s.options(path), compression(&s.limits), connect.WithCompressMinBytes(1<<30)) // requests may be compressed, the stream is not
+	h := connect.NewServerStreamHandler(path, func(ctx context.Context, r *connect.Request[received[chatv1.SubscribeRequest]], stream *connect.ServerStream[frame]) error {
+		w := &httpWire{sends: stream, control: controlFrom(ctx)}
+		return s.status(ctx, s.subscribe(ctx, r.Msg, w))
+	}, options...)
+	return procedure{path, s.streamLimits(withControl(s.boundedRequest(h)))}
+}
+
+// status maps what a stream ended with.
+func (s *Server) status(ctx context.Context, err error) error {
+	if err != nil {
+		return s.fail(ctx, err)
+	}
+	requestFrom(ctx).note(0, nil)
+	return nil
+}
+
+// stream waits for hello and runs the session.
+func (s *Server) stream(ctx context.Context, w wire) error {
+	ss := s.newSession(ctx, w, true)
+	hello, err := ss.hello()
+	if err != nil {
+		return ss.refuse(hub.GoodbyeProtocolError, err)
+	}
+	return ss.run(ctx, opening{hello: hello.GetHello(), requestID: hello.GetRequestId()})
+}
+
+// hello returns the first request, which has to be a valid hello.
+func (ss *session) hello() (*chatv1.StreamRequest, error) {
+	timer := time.AfterFunc(ss.server.limits.HelloTimeout, ss.wire.abortReceive)
+	in, err := ss.wire.receive()
+	timely := timer.Stop()
+	switch {
+	case !timely:
+		return nil, helloExpected("no hello came in time; it has to be the first request")
+	case errors.Is(err, io.EOF):
+		return nil, helloExpected("the stream ended without a hello; it has to be the first request")
+	case err != nil:
+		return nil, err
+	case in.err != nil:
+		return nil, in.err
+	case in.msg.GetHello() == nil:
+		return nil, helloExpected("the first request has to be hello")
+	}
+	if err := ss.server.validator.check(&in.msg); err != nil {
+		return nil, err
+	}
+	return &in.msg, nil
+}
+
+func (s *Server) subscribe(ctx context.Context, in *received[chatv1.SubscribeRequest], w wire) error {
+	if in.err != nil {
+		return in.err
+	}
+	if err := s.validator.check(&in.msg); err != nil {
+		return err
+	}
+	watch, err := userIDs(in.msg.GetWatchUserIds(), "watch_user_ids")
+	if err != nil {
+		return err
+	}
+	return s.newSession(ctx, w, false).run(ctx, opening{hello: in.msg.GetHello(), watch: watch})
+}
+
+// boundedRequest bounds the request of a server stream, in size and in time.
+func (s *Server) boundedRequest(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		control := http.NewResponseController(w)
+		_ = control.SetReadDeadline(time.Now().Add(s.limits.HelloTimeout))
+		r.Body = &boundedBody{
+			ReadCloser: r.Body, request: requestFrom(r.Context()), left: s.limits.RequestBytes + envelopePrefix, control: control,
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+type controlKey struct{}
+
+// withControl keeps the controls of the connection, which connect hides, for the stream.
+func withControl(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), controlKey{}, http.NewResponseController(w))))
+	})
+}
+
+func controlFrom(ctx context.Context) *http.ResponseController {
+	control, _ := ctx.Value(controlKey{}).(*http.ResponseController)
+	return control
+}
+
+// httpWire carries a session over HTTP: a Stream over HTTP/2, a Subscribe also over HTTP/1.1.
+type httpWire struct {
+	stream  *connect.BidiStream[received[chatv1.StreamRequest], frame] // nil: nothing more is received
+	sends   interface{ Send(*frame) error }
+	control *http.ResponseController
+}
+
+func (w *httpWire) receive() (*received[chatv1.StreamRequest], error) {
+	in, err := w.stream.Receive()
+	if connect.CodeOf(err) == connect.CodeResourceExhausted && err != nil {
+		// It was read over; what follows can be read.
+		return &received[chatv1.StreamRequest]{err: tooLarge()}, nil
+	}
+	return in, err
+}
+
+func (w *httpWire) send(f *frame) error { return w.sends.Send(f) }
+
+// past is a deadline that is over.
+var past = time.Unix(1, 0)
+
+func (w *httpWire) abortReceive() { _ = w.control.SetReadDeadline(past) }
+func (w *httpWire) abortSend()    { _ = w.control.SetWriteDeadline(past) }
+
+var _ wire = (*httpWire)(nil)
