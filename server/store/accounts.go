@@ -48,6 +48,9 @@ func (s *Store) CreateAccount(ctx context.Context, a account.Account, usernameKe
 		if insert.RowsAffected == 0 {
 			return account.ErrUsernameTaken
 		}
+		if err := indexName(tx, a.ID, a.DisplayName); err != nil {
+			return err
+		}
 		err := tx.Exec(`INSERT INTO credentials (user_id, password_hash, version) VALUES (?, ?, 1)`, a.ID, passwordHash).Error
 		if err != nil {
 			return err
@@ -98,6 +101,9 @@ func (s *Store) UpdateProfile(ctx context.Context, user chat.UserID, change acco
 			return err
 		}
 		a, ok, err = readAccount(tx, user)
+		if err == nil && ok && change.DisplayName != nil {
+			err = indexName(tx, user, a.DisplayName)
+		}
 		return err
 	})
 	return a, ok, err

@@ -34,10 +34,13 @@ type Migration struct {
 }
 
 // Migrate brings a database's tables up to date, takes the last step back, or changes nothing, and returns where each step stands then.
-// No other process may have the database open. Errors say in one line what is wrong.
+// No other process may have a file of SQLite open; with PostgreSQL, other nodes wait, or go on as they are. Errors say in one line what is wrong.
 func Migrate(ctx context.Context, o Options, d Direction) ([]Migration, error) {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	if isPostgres(o.URL) {
+		return migratePostgres(ctx, o.URL, d, o.Logger)
 	}
 	path, err := sqlitePath(o.URL)
 	if err != nil {

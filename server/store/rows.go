@@ -1,7 +1,6 @@
 package store
 
 import (
-	"database/sql"
 	"encoding/json"
 	"time"
 
@@ -66,7 +65,10 @@ func (t topReads) byOthers(user chat.UserID) chat.Seq {
 	return t.top
 }
 
-func scanState(rows *sql.Rows, more ...any) (*chat.ConversationState, head, error) {
+// row is a row of a result, database/sql's or a driver's own.
+type row interface{ Scan(into ...any) error }
+
+func scanState(row row, more ...any) (*chat.ConversationState, head, error) {
 	var (
 		c                chat.ConversationState
 		h                head
@@ -75,7 +77,7 @@ func scanState(rows *sql.Rows, more ...any) (*chat.ConversationState, head, erro
 	into := append([]any{&c.ID, &c.Kind, &c.Title, &c.Creator, &created, &c.ChangedSeq, &c.CreateKey,
 		&c.LastSeq, &c.LastOrdinal, &c.MemberCount, &c.OwnerCount, &updated,
 		&h.lastMessage, &h.changedNo, &h.reads.top, &h.reads.reader, &h.reads.next}, more...)
-	err := rows.Scan(into...)
+	err := row.Scan(into...)
 	c.CreateTime, c.UpdateTime = fromMillis(created), fromMillis(updated)
 	return &c, h, err
 }
@@ -98,21 +100,22 @@ func (m *memberScan) member() *chat.Member {
 	return &m.Member
 }
 
-func scanMember(rows *sql.Rows) (*chat.Member, error) {
+func scanMember(row row) (*chat.Member, error) {
 	var m memberScan
-	err := rows.Scan(m.into()...)
+	err := row.Scan(m.into()...)
 	return m.member(), err
 }
 
 // scanSelf takes in what selfQuery finds.
-func scanSelf(rows *sql.Rows) (*chat.ConversationState, head, *chat.Member, error) {
+func scanSelf(row row) (*chat.ConversationState, head, *chat.Member, error) {
 	var m memberScan
-	c, h, err := scanState(rows, m.into()...)
+	c, h, err := scanState(row, m.into()...)
 	return c, h, m.member(), err
 }
 
-const eventColumns = `e.conversation_id, e.seq, e.kind, e.actor_id, e.at, e.ordinal, e.target_seq, e.client_id, e.reply_to, e.changed_seq,
-	e.edited_at, e.deleted_at, e.content, e.reactions, e.subjects`
+const eventColumns = `e.conversation_id, e.seq, e.kind, e.actor_id, e.at, e.ordinal, COALESCE(e.target_seq, 0), e.client_id,
+	COALESCE(e.reply_to, 0), COALESCE(e.changed_seq, 0), COALESCE(e.edited_at, 0), COALESCE(e.deleted_at, 0), COALESCE(e.content, ''),
+	e.reactions, e.subjects`
 
 // eventRow is a row of events. For the columns that only messages have, NULL is the zero value.
 type eventRow struct {
@@ -122,20 +125,19 @@ type eventRow struct {
 	subjects []chat.UserID
 }
 
-func scanEvent(rows *sql.Rows, more ...any) (*eventRow, error) {
+func scanEvent(row row, more ...any) (*eventRow, error) {
 	var (
-		r                                                eventRow
-		at                                               int64
-		target, replyTo, changedSeq, editedAt, deletedAt sql.NullInt64
-		clientID, reactions, subjects                    sql.RawBytes
-		content                                          sql.NullString
+		r                             eventRow
+		at, editedAt, deletedAt       int64
+		clientID, reactions, subjects []byte
 	)
-	into := append([]any{&r.Conversation, &r.Seq, &r.Kind, &r.Actor, &at, &r.ordinal, &target, &clientID, &replyTo, &changedSeq,
-		&editedAt, &deletedAt, &content, &reactions, &subjects}, more...)
-	if err := rows.Scan(into...); err != nil {
+	m := &r.message
+	into := append([]any{&r.Conversation, &r.Seq, &r.Kind, &r.Actor, &at, &r.ordinal, &r.Target, &clientID, &m.ReplyTo, &m.ChangedSeq,
+		&editedAt, &deletedAt, &m.Content, &reactions, &subjects}, more...)
+	if err := row.Scan(into...); err != nil {
 		return nil, err
 	}
-	r.Time, r.Target = fromMillis(at), chat.Seq(target.Int64)
+	r.Time = fromMillis(at)
 	if len(subjects) > 0 {
 		if err := json.Unmarshal(subjects, &r.subjects); err != nil {
 			return nil, err
@@ -144,12 +146,8 @@ func scanEvent(rows *sql.Rows, more ...any) (*eventRow, error) {
 	if r.Kind != chat.EventMessage {
 		return &r, nil
 	}
-	m := &r.message
-	*m = chat.Message{
-		Conversation: r.Conversation, Seq: r.Seq, Ordinal: r.ordinal, Sender: r.Actor, Content: content.String, Time: r.Time,
-		ReplyTo: chat.Seq(replyTo.Int64), EditTime: fromMillis(editedAt.Int64), DeleteTime: fromMillis(deletedAt.Int64),
-		ChangedSeq: chat.Seq(changedSeq.Int64),
-	}
+	m.Conversation, m.Seq, m.Ordinal, m.Sender, m.Time = r.Conversation, r.Seq, r.ordinal, r.Actor, r.Time
+	m.EditTime, m.DeleteTime = fromMillis(editedAt), fromMillis(deletedAt)
 	copy(m.ClientID[:], clientID)
 	if len(reactions) > 0 {
 		if err := json.Unmarshal(reactions, &m.Reactions); err != nil {

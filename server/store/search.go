@@ -58,6 +58,13 @@ const longestWord = 64
 // differences that are only typographic (full width, ligatures). Both what is stored and what is asked for go through it, so that no
 // database's own idea of a word counts.
 func foldedWords(text string) []string {
+	words := splitWords(text)
+	slices.Sort(words)
+	return slices.Compact(words)
+}
+
+// splitWords does the same, with the words as they come.
+func splitWords(text string) []string {
 	var words []string
 	var word strings.Builder
 	flush := func() {
@@ -82,8 +89,7 @@ func foldedWords(text string) []string {
 		}
 	}
 	flush()
-	slices.Sort(words)
-	return slices.Compact(words)
+	return words
 }
 
 func decompose(text string) string {

@@ -15,7 +15,8 @@ import (
 
 // Options say what to open. The zero value of Logger logs nothing.
 type Options struct {
-	// URL names the database: "sqlite:" and the path of a file, which is created with its folder.
+	// URL names the database: "sqlite:" and the path of a file, which is created with its folder, or a postgres:// URL of an existing
+	// database, with the parameters of libpq and pgxpool (pool_max_conns).
 	URL string
 	// Logger gets what an operator should know of; never the content of messages.
 	Logger *slog.Logger
@@ -52,6 +53,9 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
+	if isPostgres(o.URL) {
+		return openPostgres(ctx, o.URL, o.Logger)
+	}
 	path, err := sqlitePath(o.URL)
 	if err != nil {
 		return nil, err
@@ -81,12 +85,16 @@ func (s *Store) snapshot(ctx context.Context, fn func(db *gorm.DB) error) error 
 	return translateRead(ctx, err)
 }
 
+func isPostgres(url string) bool {
+	return strings.HasPrefix(url, "postgres://") || strings.HasPrefix(url, "postgresql://")
+}
+
 // sqlitePath returns the path in a database URL.
 func sqlitePath(url string) (string, error) {
 	scheme, path, ok := strings.Cut(url, ":")
 	switch {
 	case !ok || scheme != "sqlite":
-		return "", fmt.Errorf("database URL %q isn't supported: it has to be sqlite: and the path of a file", redact(url))
+		return "", fmt.Errorf("database URL %q isn't supported: it has to be sqlite: and the path of a file, or begin with postgres://", redact(url))
 	case strings.Trim(path, "/") == "" || strings.HasPrefix(path, ":"):
 		return "", fmt.Errorf("database URL %q names no file: write sqlite:data/natterjack.db or sqlite:/path/natterjack.db", url)
 	case strings.ContainsAny(path, "?#"):

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode"
 
 	"gorm.io/gorm"
 
@@ -80,16 +81,47 @@ func (s *Store) SetLastSeen(ctx context.Context, seen map[chat.UserID]time.Time)
 	return nil
 }
 
-// SearchUsers is that of [chat.Store].
+// maxNameMatches is how many users with a matching word are looked at: enough to fill any page, and a bound for a beginning that everyone has.
+const maxNameMatches = 2000
+
+// SearchUsers is that of [chat.Store]. Of several words in prefix, all have to occur in the display name, the last as a beginning.
 func (s *Store) SearchUsers(ctx context.Context, prefix string, limit int) ([]chat.User, error) {
+	from, to := beginsWith(strings.ToLower(prefix))
+	found, args := `SELECT id FROM users WHERE username_key >= ? AND username_key < ?`, []any{from, to}
+	if words := splitWords(prefix); len(words) > 0 {
+		last := len(words) - 1
+		from, to := beginsWith(words[last])
+		found += ` UNION SELECT user_id FROM (SELECT user_id FROM user_words w WHERE w.word >= ? AND w.word < ?`
+		args = append(args, from, to)
+		for _, w := range words[:last] {
+			found += ` AND EXISTS (SELECT 1 FROM user_words o WHERE o.word = ? AND o.user_id = w.user_id)`
+			args = append(args, w)
+		}
+		found += ` LIMIT ?) AS named`
+		args = append(args, maxNameMatches)
+	}
 	var rows []userRow
-	key := strings.ToLower(prefix)
-	err := s.db(ctx).Raw(`SELECT id, username, display_name, avatar_url FROM users
-		WHERE username_key >= ? AND username_key < ? OR id IN (SELECT rowid FROM user_names WHERE user_names MATCH ? LIMIT 2000)
-		ORDER BY username_key LIMIT ?`, key, key+"\U0010ffff", `"`+strings.ReplaceAll(prefix, `"`, `""`)+`"*`, limit).Scan(&rows).Error
+	err := s.db(ctx).Raw(`SELECT id, username, display_name, avatar_url FROM users WHERE id IN (`+found+`) ORDER BY username_key LIMIT ?`,
+		append(args, limit)...).Scan(&rows).Error
 	users := make([]chat.User, len(rows))
 	for i := range rows {
 		users[i] = rows[i].user()
 	}
 	return users, translateRead(ctx, err)
+}
+
+// beginsWith returns the bounds, the second one excluded, of the texts that begin with prefix.
+func beginsWith(prefix string) (from, to string) { return prefix, prefix + string(unicode.MaxRune) }
+
+// indexName replaces the words by which a user is found.
+func indexName(tx *gorm.DB, user chat.UserID, displayName string) error {
+	if err := tx.Exec(`DELETE FROM user_words WHERE user_id = ?`, user).Error; err != nil {
+		return err
+	}
+	for _, w := range foldedWords(displayName) {
+		if err := tx.Exec(`INSERT INTO user_words (word, user_id) VALUES (?, ?)`, w, user).Error; err != nil {
+			return err
+		}
+	}
+	return nil
 }

@@ -15,9 +15,8 @@ type view struct {
 	heads map[chat.ConversationID]head
 }
 
-// readView reads what a transaction has to see. The locks are held.
-func readView(db *gorm.DB, r *chat.Reads) (*view, error) {
-	v := &view{
+func newView(r *chat.Reads) *view {
+	return &view{
 		View: &chat.View{
 			Conversations: make(map[chat.ConversationID]*chat.ConversationState, len(r.Conversations)),
 			CreateKeys:    make(map[string]chat.ConversationID),
@@ -29,6 +28,11 @@ func readView(db *gorm.DB, r *chat.Reads) (*view, error) {
 		},
 		heads: make(map[chat.ConversationID]head, len(r.Conversations)),
 	}
+}
+
+// readView reads what a transaction has to see. The locks are held.
+func readView(db *gorm.DB, r *chat.Reads) (*view, error) {
+	v := newView(r)
 	for _, read := range []func(*gorm.DB, *chat.Reads) error{
 		v.readConversations, v.readCreateKeys, v.readMembers, v.readMessages, v.readClientIDs, v.readUsers, v.readOrdinals,
 	} {
@@ -57,20 +61,23 @@ func (v *view) readCreateKeys(db *gorm.DB, r *chat.Reads) error {
 
 func (v *view) readStates(db *gorm.DB, where string, args ...any) error {
 	return each(db, `SELECT `+stateColumns+` FROM conversations c JOIN conversation_heads h ON h.conversation_id = c.id WHERE `+where, args,
-		func(rows *sql.Rows) error {
-			c, h, err := scanState(rows)
-			if err != nil {
-				return err
-			}
-			if _, seen := v.Conversations[c.ID]; seen {
-				return nil
-			}
-			v.Conversations[c.ID], v.heads[c.ID] = c, h
-			if c.CreateKey != "" {
-				v.CreateKeys[c.CreateKey] = c.ID
-			}
-			return nil
-		})
+		func(rows *sql.Rows) error { return v.addState(rows) })
+}
+
+// addState adds a row of [stateColumns], the first time it comes: nobody may hold a state that another one replaces.
+func (v *view) addState(row row) error {
+	c, h, err := scanState(row)
+	if err != nil {
+		return err
+	}
+	if _, seen := v.Conversations[c.ID]; seen {
+		return nil
+	}
+	v.Conversations[c.ID], v.heads[c.ID] = c, h
+	if c.CreateKey != "" {
+		v.CreateKeys[c.CreateKey] = c.ID
+	}
+	return nil
 }
 
 func (v *view) readMembers(db *gorm.DB, r *chat.Reads) (err error) {

@@ -40,7 +40,4 @@ CREATE INDEX access_tokens_by_session ON access_tokens (session_id, expires_at);
 CREATE INDEX access_tokens_by_expiry ON access_tokens (expires_at);
 
 -- +goose Down
-DROP TABLE access_tokens;
-DROP TABLE refresh_tokens;
-DROP TABLE sessions;
-DROP TABLE credentials;
+DROP TABLE access_tokens, refresh_tokens, sessions, credentials;

@@ -18,26 +18,13 @@ CREATE TABLE users (
   created_at      INTEGER NOT NULL
 );
 
--- The words of display names, without case and accents. The text itself stays in users.
-CREATE VIRTUAL TABLE user_names USING fts5 (
-  display_name, content = 'users', content_rowid = 'id', tokenize = 'unicode61 remove_diacritics 2', prefix = '1 2 3'
-);
--- +goose StatementBegin
-CREATE TRIGGER users_named AFTER INSERT ON users BEGIN
-  INSERT INTO user_names (rowid, display_name) VALUES (new.id, new.display_name);
-END;
--- +goose StatementEnd
--- +goose StatementBegin
-CREATE TRIGGER users_renamed AFTER UPDATE OF display_name ON users WHEN old.display_name <> new.display_name BEGIN
-  INSERT INTO user_names (user_names, rowid, display_name) VALUES ('delete', old.id, old.display_name);
-  INSERT INTO user_names (rowid, display_name) VALUES (new.id, new.display_name);
-END;
--- +goose StatementEnd
--- +goose StatementBegin
-CREATE TRIGGER users_unnamed AFTER DELETE ON users BEGIN
-  INSERT INTO user_names (user_names, rowid, display_name) VALUES ('delete', old.id, old.display_name);
-END;
--- +goose StatementEnd
+-- The words of display names, without case and accents (see foldedWords), for searches by their beginnings.
+CREATE TABLE user_words (
+  word    TEXT    NOT NULL,
+  user_id INTEGER NOT NULL,
+  PRIMARY KEY (word, user_id)
+) WITHOUT ROWID;
+CREATE INDEX user_words_by_user ON user_words (user_id);
 
 CREATE TABLE conversations (
   id          INTEGER PRIMARY KEY,
@@ -128,6 +115,6 @@ DROP TABLE members;
 DROP TABLE events;
 DROP TABLE conversation_heads;
 DROP TABLE conversations;
-DROP TABLE user_names;
+DROP TABLE user_words;
 DROP TABLE users;
 DROP TABLE store_meta;
