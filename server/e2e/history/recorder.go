@@ -144,6 +144,38 @@ func (s *Stream) Close() {
 	}
 }
 
+// Current returns the device's newest stream if it is open; else nil.
+func (d *Device) Current() *Stream {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if len(d.streams) == 0 {
+		return nil
+	}
+	if s := d.streams[len(d.streams)-1]; !s.Ended() {
+		return s
+	}
+	return nil
+}
+
+// Ended reports whether the stream has ended.
+func (s *Stream) Ended() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.Closed != 0
+}
+
+// Farewell returns the reason of the goodbye that came last; empty where something else did.
+func (s *Stream) Farewell() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if n := len(s.Events); n > 0 {
+		if b, ok := s.Events[n-1].Body.(Goodbye); ok {
+			return b.Reason
+		}
+	}
+	return ""
+}
+
 // History is all that was recorded. What is added to the recorder later isn't in it.
 type History struct {
 	Devices []*Device
