@@ -3,6 +3,8 @@ package store
 import (
 	"context"
 	"database/sql"
+	"fmt"
+	"slices"
 	"time"
 
 	"gorm.io/gorm"
@@ -10,44 +12,50 @@ import (
 	"github.com/natterjack-chat/natterjack/server/chat"
 )
 
-// Tops is that of [chat.Log].
+// Epochs are read with what they belong to: with PostgreSQL another process can change the epoch.
+const epochColumn = `(SELECT value FROM store_meta WHERE key = 'epoch')`
+
+// Tops is that of [chat.Log]. It is one statement, which every node sends every second or so.
 func (s *Store) Tops(ctx context.Context) (chat.Positions, error) {
-	p := chat.Positions{Epoch: s.epoch, Nos: make([]int64, s.shards), IDs: make([]uint64, s.shards)}
-	err := s.snapshot(ctx, func(db *gorm.DB) error {
-		for shard := range s.shards {
-			err := each(db, `SELECT no, id FROM commit_log WHERE shard = ? ORDER BY no DESC LIMIT 1`, []any{shard}, func(rows *sql.Rows) error {
-				var id int64
-				err := rows.Scan(&p.Nos[shard], &id)
-				p.IDs[shard] = uint64(id)
-				return err
-			})
-			if err != nil {
-				return err
-			}
+	p := chat.Positions{Nos: make([]int64, s.shards), IDs: make([]uint64, s.shards)}
+	query := `SELECT -1, ` + epochColumn + `, 0`
+	for shard := range s.shards {
+		query += fmt.Sprintf(` UNION ALL SELECT * FROM (SELECT shard, no, id FROM commit_log WHERE shard = %d ORDER BY no DESC LIMIT 1) AS top%[1]d`, shard)
+	}
+	err := each(s.db(ctx), query, nil, func(rows *sql.Rows) error {
+		var shard int
+		var no, id int64
+		if err := rows.Scan(&shard, &no, &id); err != nil {
+			return err
+		}
+		if shard < 0 {
+			p.Epoch = no
+		} else {
+			p.Nos[shard], p.IDs[shard] = no, uint64(id)
 		}
 		return nil
 	})
-	return p, err
+	return p, translateRead(ctx, err)
 }
 
 // BatchIDs is that of [chat.Log].
 func (s *Store) BatchIDs(ctx context.Context, nos []int64) ([]uint64, error) {
 	ids := make([]uint64, len(nos))
-	err := s.snapshot(ctx, func(db *gorm.DB) error {
-		for shard, no := range nos {
-			err := each(db, `SELECT id FROM commit_log WHERE shard = ? AND no = ?`, []any{shard, no}, func(rows *sql.Rows) error {
-				var id int64
-				err := rows.Scan(&id)
-				ids[shard] = uint64(id)
-				return err
-			})
-			if err != nil {
-				return err
-			}
-		}
-		return nil
+	if len(nos) == 0 {
+		return ids, nil
+	}
+	var places []any
+	for shard, no := range nos {
+		places = append(places, shard, no)
+	}
+	err := each(s.db(ctx), `SELECT shard, id FROM commit_log WHERE (shard, no) IN (`+pairs(len(nos))+`)`, places, func(rows *sql.Rows) error {
+		var shard int
+		var id int64
+		err := rows.Scan(&shard, &id)
+		ids[shard] = uint64(id)
+		return err
 	})
-	return ids, err
+	return ids, translateRead(ctx, err)
 }
 
 // Batches is that of [chat.Log].
@@ -55,12 +63,12 @@ func (s *Store) Batches(ctx context.Context, shard int, after int64, limit int) 
 	var batches []chat.Batch
 	err := s.snapshot(ctx, func(db *gorm.DB) error {
 		var changes []touched
-		err := each(db, `SELECT no, id, prev_id, touched FROM commit_log WHERE shard = ? AND no > ? ORDER BY no LIMIT ?`, []any{shard, after, limit},
-			func(rows *sql.Rows) error {
-				b := chat.Batch{Epoch: s.epoch, Shard: shard}
+		err := each(db, `SELECT no, id, prev_id, touched, `+epochColumn+` FROM commit_log WHERE shard = ? AND no > ? ORDER BY no LIMIT ?`,
+			[]any{shard, after, limit}, func(rows *sql.Rows) error {
+				b := chat.Batch{Shard: shard}
 				var id, prevID int64
 				var raw sql.RawBytes
-				if err := rows.Scan(&b.No, &id, &prevID, &raw); err != nil {
+				if err := rows.Scan(&b.No, &id, &prevID, &raw, &b.Epoch); err != nil {
 					return err
 				}
 				b.ID, b.PrevID = uint64(id), uint64(prevID)
@@ -82,27 +90,28 @@ func (s *Store) Batches(ctx context.Context, shard int, after int64, limit int) 
 
 // fillBatches reads again what batches changed.
 func fillBatches(db *gorm.DB, batches []chat.Batch, changes []touched) error {
-	var found []*eventRow
+	var ranges []eventRange
 	var marked []chat.MemberKey
 	var in []chat.ConversationID
-	ends := make([]int, len(changes)) // of each batch's events in found
+	ends := make([]int, len(changes)) // of each batch's events among all
+	count := 0
 	for i, t := range changes {
 		for _, r := range t.ranges {
-			err := each(db, `SELECT `+eventColumns+` FROM events e WHERE e.conversation_id = ? AND e.seq BETWEEN ? AND ? ORDER BY e.seq`,
-				[]any{r.conversation, r.first, r.last}, func(rows *sql.Rows) error {
-					e, err := scanEvent(rows)
-					found = append(found, e)
-					return err
-				})
-			if err != nil {
-				return err
-			}
+			count += int(r.last - r.first + 1)
 		}
-		ends[i] = len(found)
+		ends[i] = count
+		ranges = append(ranges, t.ranges...)
 		marked = append(marked, t.marks...)
 		for _, k := range t.marks {
 			in = append(in, k.Conversation)
 		}
+	}
+	found, err := eventsIn(db, ranges)
+	if err != nil {
+		return err
+	}
+	if len(found) != count {
+		return fmt.Errorf("the log tells of %d events, and there are %d", count, len(found))
 	}
 	events, err := resolve(db, found)
 	if err != nil {
@@ -131,6 +140,33 @@ func fillBatches(db *gorm.DB, batches []chat.Batch, changes []touched) error {
 		}
 	}
 	return nil
+}
+
+// eventsIn reads the events of ranges, in their order.
+func eventsIn(db *gorm.DB, ranges []eventRange) ([]*eventRow, error) {
+	var found []*eventRow
+	for part := range slices.Chunk(ranges, maxChunk) {
+		size := roundUp(len(part))
+		args := make([]any, 0, 4*size)
+		for i := range size {
+			r := eventRange{first: 1} // empty
+			if i < len(part) {
+				r = part[i]
+			}
+			args = append(args, i, r.conversation, r.first, r.last)
+		}
+		err := each(db, `WITH r (place, conversation_id, low, high) AS (`+tuples(4, size)+`)
+			SELECT `+eventColumns+` FROM r CROSS JOIN events e WHERE e.conversation_id = r.conversation_id AND e.seq BETWEEN r.low AND r.high
+			ORDER BY r.place, e.seq`, args, func(rows *sql.Rows) error {
+			e, err := scanEvent(rows)
+			found = append(found, e)
+			return err
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
+	return found, nil
 }
 
 // Retention says how much of the commit log is kept. A batch goes once either bound is passed.

@@ -51,11 +51,10 @@ const (
 
 // postgresEngine is a PostgreSQL database that other nodes may use as well.
 type postgresEngine struct {
-	pool  *pgxpool.Pool
-	db    *sql.DB  // on pool, for GORM
-	orm   *gorm.DB // on db
-	log   *slog.Logger
-	epoch int64 // at the start
+	pool *pgxpool.Pool
+	db   *sql.DB  // on pool, for GORM
+	orm  *gorm.DB // on db
+	log  *slog.Logger
 
 	ctx  context.Context // ends with the engine, and with it what late waits for
 	stop context.CancelFunc
@@ -85,8 +84,7 @@ func openPostgres(ctx context.Context, url string, log *slog.Logger) (_ *Store, 
 		if _, err := runMigrations(ctx, goose.DialectPostgres, "postgres", db, Up, log); err != nil {
 			return err
 		}
-		e.epoch, err = postgresMeta(ctx, db)
-		return err
+		return postgresMeta(ctx, db)
 	})
 	if err != nil {
 		return nil, err
@@ -100,9 +98,7 @@ func openPostgres(ctx context.Context, url string, log *slog.Logger) (_ *Store, 
 	if err != nil {
 		return nil, err
 	}
-	return &Store{
-		engine: e, reads: e.orm, shards: postgresShards, epoch: e.epoch, logger: log,
-	}, nil
+	return &Store{engine: e, reads: e.orm, shards: postgresShards, logger: log}, nil
 }
 
 // postgresConfig reads a URL, with the parameters of libpq and of pgxpool, and sets what can't be left to whoever wrote it.
@@ -203,19 +199,19 @@ func migratePostgres(ctx context.Context, url string, d Direction, log *slog.Log
 	return list, nil
 }
 
-// postgresMeta reads what is fixed for the life of the database, and sets it in a new one.
-func postgresMeta(ctx context.Context, db *sql.DB) (epoch int64, err error) {
-	_, err = db.ExecContext(ctx, `INSERT INTO store_meta (key, value) VALUES ('epoch', $1), ('shards', $2) ON CONFLICT DO NOTHING`, newEpoch(), postgresShards)
+// postgresMeta sets what is fixed for the life of a new database, and holds that of an old one against this program.
+func postgresMeta(ctx context.Context, db *sql.DB) error {
+	_, err := db.ExecContext(ctx, `INSERT INTO store_meta (key, value) VALUES ('epoch', $1), ('shards', $2) ON CONFLICT DO NOTHING`,
+		newEpoch(), postgresShards)
 	if err != nil {
-		return 0, err
+		return err
 	}
 	var shards int
-	err = db.QueryRowContext(ctx, `SELECT (SELECT value FROM store_meta WHERE key = 'epoch'), (SELECT value FROM store_meta WHERE key = 'shards')`).
-		Scan(&epoch, &shards)
+	err = db.QueryRowContext(ctx, `SELECT value FROM store_meta WHERE key = 'shards'`).Scan(&shards)
 	if err == nil && shards != postgresShards {
 		err = fmt.Errorf("it has %d log shards, and this program uses %d", shards, postgresShards)
 	}
-	return epoch, err
+	return err
 }
 
 // newEpoch tells one history of a database from another. 52 bits are exact in every JSON.
@@ -240,6 +236,10 @@ func (e *postgresEngine) close() error {
 	}
 	e.pool.Close()
 	return err
+}
+
+func (e *postgresEngine) snapshotOptions() *sql.TxOptions {
+	return &sql.TxOptions{Isolation: sql.LevelRepeatableRead, ReadOnly: true}
 }
 
 // write is that of engine.

@@ -38,7 +38,9 @@ type postgresWrites struct {
 }
 
 // number is that of the batch that a conversation's changes belong to.
-func (s *postgresWrites) number(id chat.ConversationID) int64 { return s.numbers[id.Shard(postgresShards)] }
+func (s *postgresWrites) number(id chat.ConversationID) int64 {
+	return s.numbers[id.Shard(postgresShards)]
+}
 
 func (s *postgresWrites) conversations() {
 	if list := s.plan.Created; len(list) > 0 {

@@ -75,7 +75,7 @@ func openSQLite(ctx context.Context, path string, log *slog.Logger) (_ *Store, e
 	if e.index, err = openIndex(ctx, path+".search", e.reads, e.epoch, log); err != nil {
 		return nil, err
 	}
-	return &Store{engine: e, reads: e.reads, shards: sqliteShards, epoch: e.epoch, logger: log}, nil
+	return &Store{engine: e, reads: e.reads, shards: sqliteShards, logger: log}, nil
 }
 
 func migrateSQLite(ctx context.Context, path string, d Direction, log *slog.Logger) (_ []Migration, err error) {
@@ -173,6 +173,8 @@ func (e *sqliteEngine) loadMeta(ctx context.Context) (epoch int64, err error) {
 func (e *sqliteEngine) write(ctx context.Context, fn func(tx *gorm.DB) error) error {
 	return e.writer.transaction(ctx, func() (bool, error) { return true, fn(e.writer.orm) })
 }
+
+func (e *sqliteEngine) snapshotOptions() *sql.TxOptions { return &sql.TxOptions{ReadOnly: true} }
 
 func (e *sqliteEngine) close() error {
 	var errs []error

@@ -27,7 +27,6 @@ type Store struct {
 	engine
 	reads  *gorm.DB // a pool of connections that can't write
 	shards int      // set in Open, never changed
-	epoch  int64    // set in Open, never changed
 	logger *slog.Logger
 }
 
@@ -40,6 +39,8 @@ type engine interface {
 	// write runs fn in a durable transaction of its own, for everything that isn't a change of a conversation.
 	// A transaction that has begun is not ended by ctx; waiting for its turn is. Errors are translated.
 	write(ctx context.Context, fn func(tx *gorm.DB) error) error
+	// snapshotOptions are for a transaction of reads that all see one state of the database.
+	snapshotOptions() *sql.TxOptions
 	// search finds messages, newest first.
 	search(ctx context.Context, x search) ([]chat.Message, error)
 	// waitIndexed returns once search finds everything that is committed now.
@@ -78,7 +79,7 @@ func (s *Store) db(ctx context.Context) *gorm.DB { return s.reads.WithContext(ct
 
 // snapshot runs reads that have to fit together on one state of the database. Errors are translated.
 func (s *Store) snapshot(ctx context.Context, fn func(db *gorm.DB) error) error {
-	err := s.db(ctx).Transaction(fn, &sql.TxOptions{ReadOnly: true})
+	err := s.db(ctx).Transaction(fn, s.snapshotOptions())
 	if errors.Is(err, chat.ErrTrimmed) {
 		return err
 	}

@@ -72,7 +72,7 @@ func sinceExpression(since []int64) (string, []any) {
 		b.WriteString(" WHEN m.conversation_id < ? THEN ?")
 		args = append(args, firstOfShard(shard+1, len(since)), no)
 	}
-	b.WriteString(" ELSE ? END")
+	b.WriteString(" ELSE CAST(? AS bigint) END") // the type of the whole
 	return b.String(), append(args, since[len(since)-1])
 }
 

@@ -209,12 +209,8 @@ const maxChunk = 256
 func inChunks[K any](keys []K, fn func(part []K) error) error {
 	for len(keys) > 0 {
 		n := min(len(keys), maxChunk)
-		size := 1
-		for size < n {
-			size *= 2
-		}
-		part := make([]K, size)
-		for i := copy(part, keys[:n]); i < size; i++ {
+		part := make([]K, roundUp(n))
+		for i := copy(part, keys[:n]); i < len(part); i++ {
 			part[i] = keys[n-1]
 		}
 		if err := fn(part); err != nil {
@@ -225,12 +221,25 @@ func inChunks[K any](keys []K, fn func(part []K) error) error {
 	return nil
 }
 
+// roundUp returns the next power of two.
+func roundUp(n int) int {
+	size := 1
+	for size < n {
+		size *= 2
+	}
+	return size
+}
+
 // marks is "?, ?, …" for n parameters.
 func marks(n int) string { return strings.Repeat("?, ", n-1) + "?" }
 
-// pairs is the VALUES of n pairs of integers. The types of the first row hold for all.
-func pairs(n int) string {
-	return "VALUES (CAST(? AS bigint), CAST(? AS bigint))" + strings.Repeat(", (?, ?)", n-1)
+// pairs is the VALUES of n pairs of integers.
+func pairs(n int) string { return tuples(2, n) }
+
+// tuples is the VALUES of n rows of integers. The types of the first row hold for all.
+func tuples(width, n int) string {
+	first := strings.Repeat("CAST(? AS bigint), ", width-1) + "CAST(? AS bigint)"
+	return "VALUES (" + first + ")" + strings.Repeat(", ("+marks(width)+")", n-1)
 }
 
 func anys[T any](list []T) []any {
