@@ -7,17 +7,8 @@ import (
 	"github.com/natterjack-chat/natterjack/server/account/accounttest"
 )
 
-func TestSQLiteHoldsTheContractOfAccounts(t *testing.T) {
-	accounttest.Run(t, func(t *testing.T) account.Store {
-		s, err := Open(t.Context(), Options{URL: "sqlite:" + t.TempDir() + "/accounts.db"})
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() {
-			if err := s.Close(); err != nil {
-				t.Error(err)
-			}
-		})
-		return s
+func TestContractOfAccounts(t *testing.T) {
+	onEach(t, func(t *testing.T, newURL func(testing.TB) string) {
+		accounttest.Run(t, func(t *testing.T) account.Store { return open(t, newURL(t)) })
 	})
 }

@@ -25,18 +25,10 @@ type sender struct {
 	random  *rand.Rand
 }
 
-func newSender(tb testing.TB, conversations int) *sender {
+func newSender(tb testing.TB, url string, conversations int) *sender {
 	tb.Helper()
 	ctx := context.Background()
-	s, err := Open(ctx, Options{URL: "sqlite:" + tb.TempDir() + "/bench.db"})
-	if err != nil {
-		tb.Fatal(err)
-	}
-	tb.Cleanup(func() {
-		if err := s.Close(); err != nil {
-			tb.Error(err)
-		}
-	})
+	s := open(tb, url)
 	x := &sender{store: s, content: strings.Repeat("some words of a chat ", 5), random: rand.New(rand.NewPCG(1, 2))}
 	for i := range conversations {
 		x.pairs = append(x.pairs, chat.ConversationID(x.random.Int64N(1<<62)+1))
@@ -143,15 +135,17 @@ func (x *sender) uuid(now time.Time) (id chat.UUID) {
 }
 
 func BenchmarkCommit(b *testing.B) {
-	for _, n := range []int{1, 10, 100, 500} {
-		b.Run(fmt.Sprintf("batch=%d", n), func(b *testing.B) {
-			x := newSender(b, benchConversations)
-			b.ReportAllocs()
-			b.ResetTimer()
-			for range b.N {
-				x.send(b, n)
-			}
-			b.ReportMetric(float64(b.N*n)/b.Elapsed().Seconds(), "messages/s")
-		})
+	for name, newURL := range databases {
+		for _, n := range []int{1, 10, 100, 500} {
+			b.Run(fmt.Sprintf("%s/batch=%d", name, n), func(b *testing.B) {
+				x := newSender(b, newURL(b), benchConversations)
+				b.ReportAllocs()
+				b.ResetTimer()
+				for range b.N {
+					x.send(b, n)
+				}
+				b.ReportMetric(float64(b.N*n)/b.Elapsed().Seconds(), "messages/s")
+			})
+		}
 	}
 }

@@ -234,9 +234,10 @@ func (e *postgresEngine) failed(conn *pgxpool.Conn, err error) error {
 func (c *commit) begin(ctx context.Context, conn *pgx.Conn) (*view, *logTops, error) {
 	r := postgresReads{batch: &pgx.Batch{}, view: newView(c.reads)}
 	r.batch.Queue(`BEGIN ISOLATION LEVEL READ COMMITTED`)
-	// The commit is not to be cut short by a time-out; see finish.
-	r.batch.Queue(`SELECT pg_advisory_xact_lock($1, shard), set_config('statement_timeout', '0', true) FROM unnest($2::int[]) AS shard`,
-		lockSpace, c.shards)
+	// The commit is not to be cut short by a time-out; see finish. What follows takes arrays, for which one plan is as good as another:
+	// planning anew each time took 0.3 ms of 4 for a batch of 100.
+	r.batch.Queue(`SELECT pg_advisory_xact_lock($1, shard), set_config('statement_timeout', '0', true),
+		set_config('plan_cache_mode', 'force_generic_plan', true) FROM unnest($2::int[]) AS shard`, lockSpace, c.shards)
 	logs := &logTops{tops: make(map[int]logTop, len(c.shards))}
 	r.tops(c.shards, logs)
 	r.queue(c.reads)

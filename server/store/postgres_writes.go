@@ -119,35 +119,37 @@ func (s *postgresWrites) events() error {
 	for _, h := range s.plan.heads {
 		heads[h.ID] = h
 	}
-	c := newEventColumns(len(list))
+	c := newEventArrays(len(list))
 	for i := range list {
 		e := &list[i]
 		if err := c.add(i, e, heads[e.Conversation].nextOrdinal(e)); err != nil {
 			return err
 		}
 	}
-	s.batch.Queue(`INSERT INTO events (conversation_id, seq, kind, actor_id, at, ordinal, target_seq, reply_to, changed_seq, edited_at, deleted_at,
+	s.batch.Queue(insertEvents("events"), c.arrays()...)
+	return nil
+}
+
+func insertEvents(table string) string {
+	return `INSERT INTO ` + table + ` (conversation_id, seq, kind, actor_id, at, ordinal, target_seq, reply_to, changed_seq, edited_at, deleted_at,
 			client_id, content, reactions, subjects, words)
 		SELECT u.id, u.seq, u.kind, u.actor, u.at, u.ordinal, nullif(u.target, 0), nullif(u.reply, 0), nullif(u.changed, 0), nullif(u.edited, 0),
 			nullif(u.deleted, 0), u.client, CASE u.kind WHEN 1 THEN u.content END, nullif(u.reactions, ''), nullif(u.subjects, ''),
 			array_to_tsvector(string_to_array(nullif(u.words, ''), ' '))
 		FROM unnest($1::bigint[], $2::bigint[], $3::smallint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[], $8::bigint[], $9::bigint[],
 			$10::bigint[], $11::bigint[], $12::bytea[], $13::text[], $14::text[], $15::text[], $16::text[])
-			AS u(id, seq, kind, actor, at, ordinal, target, reply, changed, edited, deleted, client, content, reactions, subjects, words)`,
-		c.ids, c.seqs, c.kinds, c.actors, c.times, c.ordinals, c.targets, c.replies, c.changed, c.edited, c.deleted,
-		c.clients, c.contents, c.reactions, c.subjects, c.words)
-	return nil
+			AS u(id, seq, kind, actor, at, ordinal, target, reply, changed, edited, deleted, client, content, reactions, subjects, words)`
 }
 
-// eventColumnArrays are the arrays for new events.
-type eventColumnArrays struct {
+// eventArrays are the arrays for new events.
+type eventArrays struct {
 	ids, seqs, actors, times, ordinals, targets, replies, changed, edited, deleted []int64
 	kinds                                                                          []int16
 	clients                                                                        [][]byte
 	contents, reactions, subjects, words                                           []string
 }
 
-func newEventColumns(n int) *eventColumnArrays {
+func newEventArrays(n int) *eventArrays {
 	numbers := make([]int64, 10*n) // one allocation for all columns of numbers
 	next := func() []int64 {
 		c := numbers[:n:n]
@@ -155,10 +157,17 @@ func newEventColumns(n int) *eventColumnArrays {
 		return c
 	}
 	texts := make([]string, 4*n)
-	return &eventColumnArrays{
+	return &eventArrays{
 		ids: next(), seqs: next(), actors: next(), times: next(), ordinals: next(), targets: next(), replies: next(), changed: next(),
 		edited: next(), deleted: next(), kinds: make([]int16, n), clients: make([][]byte, n),
 		contents: texts[:n], reactions: texts[n : 2*n], subjects: texts[2*n : 3*n], words: texts[3*n:],
+	}
+}
+
+func (c *eventArrays) arrays() []any {
+	return []any{
+		c.ids, c.seqs, c.kinds, c.actors, c.times, c.ordinals, c.targets, c.replies, c.changed, c.edited, c.deleted,
+		c.clients, c.contents, c.reactions, c.subjects, c.words,
 	}
 }
 
@@ -168,7 +177,7 @@ func textOf(column any, err error) (string, error) {
 	return text, err
 }
 
-func (c *eventColumnArrays) add(i int, e *chat.Event, ordinal int64) (err error) {
+func (c *eventArrays) add(i int, e *chat.Event, ordinal int64) (err error) {
 	c.ids[i], c.seqs[i], c.kinds[i], c.actors[i], c.times[i] = int64(e.Conversation), int64(e.Seq), int16(e.Kind), int64(e.Actor), millis(e.Time)
 	c.ordinals[i] = ordinal
 	if c.subjects[i], err = textOf(subjects(e)); err != nil {
