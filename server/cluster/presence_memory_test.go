@@ -31,6 +31,7 @@ type seenStore struct {
 	fail   error
 	reads  int
 	writes int
+	gate   chan struct{} // not nil: answers wait for it to be closed
 }
 
 func newSeenStore() *seenStore {
@@ -38,6 +39,11 @@ func newSeenStore() *seenStore {
 }
 
 func (s *seenStore) LastSeen(_ context.Context, users []chat.UserID) (map[chat.UserID]time.Time, map[chat.UserID]bool, error) {
+	var gate chan struct{}
+	s.set(func(s *seenStore) { gate = s.gate })
+	if gate != nil {
+		defer func() { <-gate }()
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.reads++
@@ -263,13 +269,14 @@ func TestWhoHidesLooksOffline(t *testing.T) {
 func TestSetHiddenWhileItIsBeingReadWins(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := newSeenStore()
-		store.fail = errors.New("down")
+		gate := make(chan struct{})
+		store.gate = gate
 		p, n, _ := startPresence(t, store)
 		p.Connect(1, 11, online)
 		synctest.Wait()
 		p.SetHidden(1, true)
-		store.set(func(s *seenStore) { s.fail = nil })
-		time.Sleep(time.Minute)
+		store.set(func(s *seenStore) { s.gate = nil })
+		close(gate)
 		wantTold(t, n)
 		wantState(t, p, 1, offline, time.Time{})
 	})

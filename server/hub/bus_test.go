@@ -144,6 +144,21 @@ func TestTheNewestStreamOfADeviceWinsOnOtherNodesToo(t *testing.T) {
 	}
 }
 
+func TestAnOlderStreamIsEndedThoughTheNewerOneWasNotHeardOf(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a, b, bus, _ := twoHubs(t, newMemoryLog())
+		bus.SetFate(func([]byte) []time.Duration { return nil })
+		newer := open(t, a, Options{Caller: caller(alice), Device: "phone", Attempt: 2})
+		bus.SetFate(nil)
+		older := open(t, b, Options{Caller: caller(alice), Device: "phone", Attempt: 1})
+		synctest.Wait()
+		wantGoodbye(t, older, GoodbyeSuperseded)
+		if newer.Reason() != 0 {
+			t.Fatalf("the newer stream was ended: %d", newer.Reason())
+		}
+	})
+}
+
 func TestTypingDoesNotPileUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := New(Config{Encoder: textEncoder{}, Log: newMemoryLog(), Limits: DefaultLimits()}) // not running: nobody takes signals

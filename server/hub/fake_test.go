@@ -101,9 +101,10 @@ type memoryLog struct {
 	epoch   int64
 	nextID  uint64
 	shards  [][]chat.Batch
-	trimmed []int64 // per shard: batches up to this number are gone
-	fail    error   // returned by all reads
-	reads   int     // calls of Batches
+	trimmed []int64       // per shard: batches up to this number are gone
+	fail    error         // returned by all reads
+	reads   int           // calls of Batches
+	gate    chan struct{} // not nil: answers of Batches wait for it to be closed
 	heads   map[chat.ConversationID]chat.Seq
 	members map[chat.MemberKey]chat.Member
 	stays   map[chat.MemberKey][]stay
@@ -251,6 +252,11 @@ func (l *memoryLog) BatchIDs(context.Context, []int64) ([]uint64, error) {
 
 // Batches answers as a store does: events show the members as they are now.
 func (l *memoryLog) Batches(_ context.Context, shard int, after int64, limit int) ([]chat.Batch, error) {
+	var gate chan struct{}
+	l.locked(func() { gate = l.gate })
+	if gate != nil {
+		defer func() { <-gate }()
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.reads++

@@ -322,6 +322,10 @@ func TestALogWithAHoleIsToldAsAResync(t *testing.T) {
 		log.skip(c, 3)
 		h.Publish(log.commit(message(c)))
 		wantTaken(t, s, "event 1 1, resync 1 4, event 1 5")
+		log.skip(c, -2)
+		h.Publish(log.commit(message(c))) // 4, which can't be
+		h.Publish(log.commit(message(c), message(c)))
+		wantTaken(t, s, "event 1 6")
 		if h.Stats().Holes != 1 {
 			t.Fatalf("stats %+v", h.Stats())
 		}

@@ -82,7 +82,8 @@ func TestManyMissedBatchesAreReadInPieces(t *testing.T) {
 		for _, b := range published[1:] {
 			h.Publish(b)
 		}
-		time.Sleep(time.Second)
+		time.Sleep(h.limits.HoldEarly) // one wait, however many reads it takes
+		synctest.Wait()
 		wantContiguous(t, taken(s), c, 1, n)
 	})
 }
@@ -240,6 +241,55 @@ func TestANumberThatTheLogDoesNotHaveIsForgotten(t *testing.T) {
 		wantTaken(t, s, "event 1 1")
 		if st := h.Stats(); st.Restarts != 0 || log.readCount() != 1 {
 			t.Fatalf("%d reads, stats %+v", log.readCount(), st)
+		}
+	})
+}
+
+func TestAnAnswerFromBeforeANewBeginningIsIgnored(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		log := newMemoryLog()
+		c := conv(0, 1)
+		h := startHub(t, log, nil)
+		<-h.Ready()
+		gate := make(chan struct{})
+		log.locked(func() { log.gate = gate })
+		log.commit(message(c))
+		h.Publish(log.commit(message(c)))
+		time.Sleep(h.limits.HoldEarly) // the log is being read
+		synctest.Wait()
+		log.rewind(0, 2)
+		log.bumpEpoch()
+		time.Sleep(2 * time.Second)
+		log.locked(func() { log.gate = nil })
+		s := live(t, h, alice, c)
+		close(gate)
+		synctest.Wait()
+		h.Publish(log.commit(message(c)))
+		wantTaken(t, s, "event 1 1")
+		if st := h.Stats(); st.Restarts != 1 {
+			t.Fatalf("stats %+v", st)
+		}
+	})
+}
+
+func TestABatchOfAnotherChainIsNotAppliedThoughItWaitsThere(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		log := newMemoryLog()
+		c := conv(0, 1)
+		h := startHub(t, log, nil)
+		<-h.Ready()
+		s := live(t, h, alice, c)
+		first, second := log.commit(message(c)), log.commit(message(c))
+		forged := second
+		forged.PrevID++
+		forged.Events = append(slices.Clone(forged.Events), chat.Event{Conversation: c, Seq: 3})
+		h.Publish(forged)
+		h.Publish(first)
+		wantTaken(t, s, "event 1 1")
+		time.Sleep(h.limits.HoldEarly)
+		wantTaken(t, s, "event 1 2")
+		if st := h.Stats(); st.Restarts != 0 {
+			t.Fatalf("stats %+v", st)
 		}
 	})
 }

@@ -244,9 +244,6 @@ func (s *Stream) dropExcess() {
 func (s *Stream) take(buf []*Frame) (_ []*Frame, over bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.closed {
-		return buf, true
-	}
 	buf = append(buf, s.queue...)
 	clear(s.queue)
 	s.queue, s.bytes = s.queue[:0], 0

@@ -115,6 +115,22 @@ func TestEphemeralFramesMakeWay(t *testing.T) {
 	})
 }
 
+func TestNoReceiptOvertakesANewerOne(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		log := newMemoryLog()
+		c := conv(0, 1)
+		h := startHub(t, log, nil)
+		<-h.Ready()
+		s := open(t, h, Options{Caller: caller(alice)})
+		s.Attach([]chat.ConversationID{c})
+		h.Publish(log.commitReceipts(chat.Receipt{Conversation: c, User: bob, ReadSeq: 1})) // kept back during catch-up
+		synctest.Wait()
+		s.Live(nil)
+		h.Publish(log.commitReceipts(chat.Receipt{Conversation: c, User: bob, ReadSeq: 2}))
+		wantTaken(t, s, "receipt 1 2 2")
+	})
+}
+
 func TestRepliesAreNeverDropped(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		log := newMemoryLog()
