@@ -194,7 +194,11 @@ func (t *tx) fill(b *Batch, shards int) {
 	}
 	for _, m := range t.receipts {
 		if m.Conversation.Shard(shards) == b.Shard {
-			b.Receipts = append(b.Receipts, m.Receipt())
+			r := m.Receipt()
+			if c := t.Conversations[m.Conversation]; c != nil {
+				r.Members = c.MemberCount
+			}
+			b.Receipts = append(b.Receipts, r)
 		}
 	}
 }
