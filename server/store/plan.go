@@ -101,17 +101,17 @@ func newPlan(w *chat.Writes, v *view, shards int) (*plan, error) {
 	for _, h := range p.heads {
 		h.ordinal += h.LastOrdinal // the ordinal before this batch's messages
 	}
-	for _, m := range w.Members {
-		if err := p.readMark(m, headOf); err != nil {
-			return nil, err
+	for _, list := range [][]*chat.Member{w.Members, w.Marks} {
+		for _, m := range list {
+			if err := p.readMark(m, headOf); err != nil {
+				return nil, err
+			}
+			// A member that comes or changes its role may have moved its marks in the same breath.
+			if m.Active() && m.DeliveredSeq > 0 {
+				l := log(m.Conversation)
+				l.marks = append(l.marks, chat.MemberKey{Conversation: m.Conversation, User: m.User})
+			}
 		}
-	}
-	for _, m := range w.Marks {
-		if err := p.readMark(m, headOf); err != nil {
-			return nil, err
-		}
-		l := log(m.Conversation)
-		l.marks = append(l.marks, chat.MemberKey{Conversation: m.Conversation, User: m.User})
 	}
 	return p, nil
 }
