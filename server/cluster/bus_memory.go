@@ -25,8 +25,9 @@ func (b *MemoryBus) Join() *MemoryNode {
 	return n
 }
 
-// SetFate makes the bus as bad as a real one can be, for tests: for each frame and receiver, fate returns the delays after which copies arrive.
-// None: the frame is lost; two: it arrives twice; different delays from frame to frame: out of order. Nil makes the bus good again. It is called concurrently.
+// SetFate makes the bus as bad as a real one can be, for tests: for each frame and receiver, fate returns the delays after which copies
+// arrive. None: the frame is lost; two: it arrives twice; different delays from frame to frame: out of order. A nil fate makes the bus
+// good again. It is called concurrently.
 func (b *MemoryBus) SetFate(fate func(frame []byte) []time.Duration) {
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -90,7 +90,8 @@ func NewMemoryPresence(c PresenceConfig) *MemoryPresence {
 	}
 }
 
-// OnChange adds a function that is told of every change of what others see of a user, once and in order, on the goroutine of Run. It must not block. Call it before Run.
+// OnChange adds a function that is told of every change of what others see of a user, once and in order, on the goroutine of Run. It must
+// not block. Call it before Run.
 func (p *MemoryPresence) OnChange(tell func(chat.PresenceInfo)) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -252,7 +253,8 @@ func (p *MemoryPresence) tell(ctx context.Context, retry *time.Timer) {
 	}
 }
 
-// learnHidden reads for the users that changed whether they hide, where that isn't known. Reports whether it is now, for those that had changed before the call.
+// learnHidden reads for the users that changed whether they hide, where that isn't known. Reports whether it is now, for those that had
+// changed before the call.
 func (p *MemoryPresence) learnHidden(ctx context.Context) bool {
 	p.mu.Lock()
 	var ask []chat.UserID

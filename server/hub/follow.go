@@ -121,8 +121,8 @@ func (h *Hub) check(ctx context.Context) {
 	h.stats.ahead.Store(ahead)
 }
 
-// restart ends all streams, whose clients resume from what they have, and takes up the log at its present end: the changes in between are not known, those of memberships
-// least of all.
+// restart ends all streams, whose clients resume from what they have, and takes up the log at its present end: the changes in between
+// are not known, those of memberships least of all.
 func (h *Hub) restart(ctx context.Context, why lostReason) {
 	h.mu.Lock()
 	if h.state != draining {

@@ -108,8 +108,8 @@ func New(c Config) *Hub {
 	return h
 }
 
-// Run takes up the log at its present end and follows it until ctx ends; then it ends the streams that are left and returns nil. It doesn't fail: while the log can't be read
-// the hub isn't ready. Called once.
+// Run takes up the log at its present end and follows it until ctx ends; then it ends the streams that are left and returns nil. It
+// doesn't fail: while the log can't be read the hub isn't ready. Called once.
 func (h *Hub) Run(ctx context.Context) error {
 	defer close(h.stopped)
 	if h.bus != nil {
@@ -134,8 +134,8 @@ func (h *Hub) Run(ctx context.Context) error {
 // Ready returns a channel that is closed once the hub knows the positions of the log and takes streams.
 func (h *Hub) Ready() <-chan struct{} { return h.ready }
 
-// Publish takes a batch that was committed on this node, in the order of the shard's numbers. It waits for room in the shard's queue at most. Safe for
-// concurrent use by several shards. Implements [chat.Publisher].
+// Publish takes a batch that was committed on this node, in the order of the shard's numbers. It waits for room in the shard's queue at
+// most, and an applier does no I/O. Safe for concurrent use by several shards. Implements [chat.Publisher].
 func (h *Hub) Publish(b chat.Batch) {
 	h.shards[b.Shard].publish(b)
 }

@@ -8,7 +8,7 @@ import (
 	"github.com/natterjack-chat/natterjack/server/internal/planted"
 )
 
-// What waits for the writer of a stream. All methods here are called with the stream's lock held, except deliver, take and tooSlow.
+// What waits for the writer of a stream. The methods here are called with the stream's lock held, except deliver, take, tooSlow, join and leave.
 //
 // From a quarter of the limits on, typing is dropped and receipts and presence are kept only in their newest form. Past the limits,
 // the durable frames of a conversation are no longer kept: the client is owed a resync, which Next gives after all that is queued.
@@ -111,7 +111,8 @@ func (s *Stream) deliverPending(f *Frame) outcome {
 	return queued
 }
 
-// deliverLatest queues a frame that stands for all older ones with its key. As soon as one had to be kept back, later ones are too, until Next has taken them: none overtakes another.
+// deliverLatest queues a frame that stands for all older ones with its key. As soon as one had to be kept back, later ones are too, until
+// Next has taken them: none overtakes another.
 func (s *Stream) deliverLatest(f *Frame) outcome {
 	if !s.busy() {
 		s.append(f)
@@ -301,7 +302,8 @@ func (s *Stream) rest() {
 	}
 }
 
-// join makes the user's membership count for the stream, by the list (seq 0) or by that event of the log. Reports whether the stream has to be added to the room.
+// join makes the user's membership count for the stream, by the list (seq 0) or by that event of the log. Reports whether the stream has
+// to be added to the room.
 func (s *Stream) join(id chat.ConversationID, seq chat.Seq) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()

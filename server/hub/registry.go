@@ -114,8 +114,8 @@ func (h *Hub) streamsOf(user chat.UserID) []*Stream {
 	return slices.Clone(h.users[user])
 }
 
-// EndSessions ends the streams of sessions, on this node at once and on others as soon as they hear of it. Nothing follows on them but the goodbye, if the reason is one by
-// which the right to more has ended. Reconnect delays are 0.
+// EndSessions ends the streams of sessions, on this node at once and on others as soon as they hear of it. Nothing follows on them but
+// the goodbye, if the reason is one by which the right to more has ended.
 func (h *Hub) EndSessions(sessions []chat.SessionID, reason GoodbyeReason) {
 	h.endSessions(sessions, reason)
 	h.sendSignal(signal{kind: signalEndSessions, sessions: sessions, reason: reason})

@@ -109,7 +109,8 @@ func (h *Hub) handleSignal(s *signal) {
 	}
 }
 
-// handleTakeover lets the newer of two streams of a device win, this node's or the other's. The winner's node tells the loser's, which has nothing to answer.
+// handleTakeover lets the newer of two streams of a device win, this node's or the other's. The winner's node tells the loser's, which has
+// nothing to answer.
 func (h *Hub) handleTakeover(t *signal) {
 	for _, s := range h.streamsOf(t.user) {
 		switch {

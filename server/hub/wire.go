@@ -9,8 +9,8 @@ import (
 	"github.com/natterjack-chat/natterjack/server/chat"
 )
 
-// The form of frames on the bus: a version byte, the sender's node, then integers as varints and strings and pieces with their length in front. Nodes of one
-// cluster that run different versions drop each other's frames as bad ones, and live from the log meanwhile.
+// The form of frames on the bus: a version byte, the sender's node, then integers as varints and strings and pieces with their length in
+// front. Nodes of one cluster that run different versions drop each other's frames as bad ones, and live from the log meanwhile.
 const (
 	batchVersion  = 0xB1
 	signalVersion = 0x51

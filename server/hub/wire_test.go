@@ -104,7 +104,8 @@ func TestBatchesOfAnotherShardAreRefused(t *testing.T) {
 	}
 }
 
-// FuzzFrames holds that no bytes from the bus make the decoder panic or ask for more memory than they fill, and that what it takes is what it would write.
+// FuzzFrames holds that no bytes from the bus make the decoder panic or ask for more memory than they fill, and that what it takes is
+// what it would write.
 func FuzzFrames(f *testing.F) {
 	f.Add(encodeBatch(11, sampleBatch()))
 	for _, s := range sampleSignals() {
