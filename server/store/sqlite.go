@@ -66,7 +66,7 @@ func openSQLite(ctx context.Context, path string, log *slog.Logger) (_ *Store, e
 	readers := max(4, 2*runtime.GOMAXPROCS(0))
 	e.pool.SetMaxOpenConns(readers)
 	e.pool.SetMaxIdleConns(readers)
-	if e.reads, err = openGORM(e.pool); err != nil {
+	if e.reads, err = openGORM(e.pool, true); err != nil {
 		return nil, fmt.Errorf("database %s: %w", path, err)
 	}
 	if e.epoch, err = e.loadMeta(ctx); err != nil {
@@ -100,6 +100,9 @@ func claimSQLite(path string) (string, *flock.Flock, error) {
 	path, err := filepath.Abs(path)
 	if err != nil {
 		return "", nil, fmt.Errorf("database path: %w", err)
+	}
+	if info, err := os.Stat(path); err == nil && info.IsDir() {
+		return "", nil, fmt.Errorf("database %s is a directory", path)
 	}
 	if err := os.MkdirAll(filepath.Dir(path), 0o750); err != nil {
 		return "", nil, fmt.Errorf("making the database's folder: %w", err)
@@ -145,9 +148,9 @@ func pragma(name string, value any) string { return fmt.Sprintf("_pragma=%s(%v)"
 const keepStatements = 10 * 365 * 24 * time.Hour
 
 // openGORM puts GORM on a pool or on one connection. It logs nothing: errors go to the caller, and statements may hold messages.
-func openGORM(conn gorm.ConnPool) (*gorm.DB, error) {
+func openGORM(conn gorm.ConnPool, prepare bool) (*gorm.DB, error) {
 	return gorm.Open(sqlitedialect.New(sqlitedialect.Config{Conn: conn}), &gorm.Config{
-		Logger: logger.Discard, SkipDefaultTransaction: true, DisableAutomaticPing: true, PrepareStmt: true, PrepareStmtTTL: keepStatements,
+		Logger: logger.Discard, SkipDefaultTransaction: true, DisableAutomaticPing: true, PrepareStmt: prepare, PrepareStmtTTL: keepStatements,
 	})
 }
 

@@ -3,7 +3,6 @@ package store
 import (
 	"context"
 	"database/sql"
-	"database/sql/driver"
 
 	sqlitedialect "github.com/libtnb/sqlite"
 	"gorm.io/gorm"
@@ -17,10 +16,9 @@ type sqliteWriter struct {
 	// turn holds one token while the connection is in use. A channel, so that waiting for it can be given up.
 	turn chan struct{}
 
-	conn  *sql.Conn // nil until the first transaction, and after one that left the connection in doubt
-	orm   *gorm.DB  // on conn
-	stmts [statements]*sql.Stmt
-	top   *logTop // the end of the commit log; nil: not known
+	conn *preparedConn // nil until the first transaction, and after one that left the connection in doubt
+	orm  *gorm.DB      // on conn
+	top  *logTop       // the end of the commit log; nil: not known
 }
 
 // logTop is the newest batch of the log.
@@ -29,48 +27,29 @@ type logTop struct {
 	id int64
 }
 
-// The statements of the hot path are prepared once for each connection, one row at a time: measured against many rows in one VALUES
-// (chunks of 8 to 500) and against json_each, single rows cost the least (12.7 µs a row; 13.0 to 14.3; 23.1. November 2026).
+// The statements of the hot path store one row each: measured against many rows in one VALUES (chunks of 8 to 500) and against json_each, they cost the
+// least (12.7 µs of CPU a row; 13.0 to 14.3; 23.1. November 2026).
 const (
-	beginStatement = iota
-	commitStatement
-	rollbackStatement
-	insertConversation
-	updateConversation
-	insertHead
-	updateHead
-	insertEvent
-	updateMessage
-	upsertMember
-	updateMarks
-	insertLog
-	statements // their number
-)
-
-var sqliteStatements = [statements]string{
-	beginStatement:    `BEGIN IMMEDIATE`,
-	commitStatement:   `COMMIT`,
-	rollbackStatement: `ROLLBACK`,
-	insertConversation: `INSERT INTO conversations (id, kind, title, creator_id, created_at, changed_seq, create_key)
-		VALUES (?, ?, ?, ?, ?, ?, ?)`,
-	updateConversation: `UPDATE conversations SET title = ?, changed_seq = ? WHERE id = ?`,
-	insertHead: `INSERT INTO conversation_heads (last_seq, last_ordinal, last_message_seq, changed_no, member_count, owner_count,
-		updated_at, top_read_seq, top_reader_id, next_read_seq, conversation_id) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
-	updateHead: `UPDATE conversation_heads SET last_seq = ?, last_ordinal = ?, last_message_seq = ?, changed_no = ?, member_count = ?,
-		owner_count = ?, updated_at = ?, top_read_seq = ?, top_reader_id = ?, next_read_seq = ? WHERE conversation_id = ?`,
-	insertEvent: `INSERT INTO events (conversation_id, seq, kind, actor_id, at, ordinal, target_seq, client_id, reply_to, changed_seq,
-		edited_at, deleted_at, content, reactions, subjects) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
-	updateMessage: `UPDATE events SET changed_seq = ?, edited_at = ?, deleted_at = ?, content = ?, reactions = ?
-		WHERE conversation_id = ? AND seq = ?`,
-	upsertMember: `INSERT INTO members (user_id, conversation_id, role, joined_seq, left_seq, read_seq, read_ordinal, delivered_seq,
+	insertConversation = `INSERT INTO conversations (id, kind, title, creator_id, created_at, changed_seq, create_key)
+		VALUES (?, ?, ?, ?, ?, ?, ?)`
+	updateConversation = `UPDATE conversations SET title = ?, changed_seq = ? WHERE id = ?`
+	insertHead         = `INSERT INTO conversation_heads (last_seq, last_ordinal, last_message_seq, changed_no, member_count, owner_count,
+		updated_at, top_read_seq, top_reader_id, next_read_seq, conversation_id) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`
+	updateHead = `UPDATE conversation_heads SET last_seq = ?, last_ordinal = ?, last_message_seq = ?, changed_no = ?, member_count = ?,
+		owner_count = ?, updated_at = ?, top_read_seq = ?, top_reader_id = ?, next_read_seq = ? WHERE conversation_id = ?`
+	insertEvent = `INSERT INTO events (conversation_id, seq, kind, actor_id, at, ordinal, target_seq, client_id, reply_to, changed_seq,
+		edited_at, deleted_at, content, reactions, subjects) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`
+	updateMessage = `UPDATE events SET changed_seq = ?, edited_at = ?, deleted_at = ?, content = ?, reactions = ?
+		WHERE conversation_id = ? AND seq = ?`
+	upsertMember = `INSERT INTO members (user_id, conversation_id, role, joined_seq, left_seq, read_seq, read_ordinal, delivered_seq,
 		read_at, delivered_at, changed_no) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (user_id, conversation_id) DO UPDATE SET
 		role = excluded.role, joined_seq = excluded.joined_seq, left_seq = excluded.left_seq, read_seq = excluded.read_seq,
 		read_ordinal = excluded.read_ordinal, delivered_seq = excluded.delivered_seq, read_at = excluded.read_at,
-		delivered_at = excluded.delivered_at, changed_no = excluded.changed_no`,
-	updateMarks: `UPDATE members SET read_seq = ?, read_ordinal = ?, delivered_seq = ?, read_at = ?, delivered_at = ?, changed_no = ?
-		WHERE user_id = ? AND conversation_id = ?`,
-	insertLog: `INSERT INTO commit_log (shard, no, id, prev_id, at, touched) VALUES (0, ?, ?, ?, ?, ?)`,
-}
+		delivered_at = excluded.delivered_at, changed_no = excluded.changed_no`
+	updateMarks = `UPDATE members SET read_seq = ?, read_ordinal = ?, delivered_seq = ?, read_at = ?, delivered_at = ?, changed_no = ?
+		WHERE user_id = ? AND conversation_id = ?`
+	insertLog = `INSERT INTO commit_log (shard, no, id, prev_id, at, touched) VALUES (0, ?, ?, ?, ?, ?)`
+)
 
 func newSQLiteWriter(dsn string) *sqliteWriter {
 	db, err := sql.Open(sqlitedialect.DriverName, dsn)
@@ -93,7 +72,7 @@ func (w *sqliteWriter) transaction(ctx context.Context, fn func() (store bool, e
 	if err := w.open(); err != nil {
 		return translateWrite(err)
 	}
-	if err := w.exec(beginStatement); err != nil {
+	if err := w.exec(`BEGIN IMMEDIATE`); err != nil {
 		w.abandon()
 		return translateWrite(err)
 	}
@@ -110,7 +89,7 @@ func (w *sqliteWriter) transaction(ctx context.Context, fn func() (store bool, e
 	if !store {
 		return nil
 	}
-	if err := w.exec(commitStatement); err != nil {
+	if err := w.exec(`COMMIT`); err != nil {
 		return translateCommit(err)
 	}
 	done = true
@@ -118,29 +97,23 @@ func (w *sqliteWriter) transaction(ctx context.Context, fn func() (store bool, e
 }
 
 // open connects, if there is no connection that can be trusted.
-func (w *sqliteWriter) open() (err error) {
+func (w *sqliteWriter) open() error {
 	if w.conn != nil {
 		return nil
 	}
-	ctx := context.Background()
-	if w.conn, err = w.db.Conn(ctx); err != nil {
+	conn, err := w.db.Conn(context.Background())
+	if err != nil {
 		return err
 	}
-	if w.orm, err = openGORM(w.conn); err != nil {
+	w.conn = &preparedConn{conn: conn, stmts: make(map[string]*sql.Stmt)}
+	if w.orm, err = openGORM(w.conn, false); err != nil {
 		w.abandon()
-		return err
 	}
-	for i, statement := range sqliteStatements {
-		if w.stmts[i], err = w.conn.PrepareContext(ctx, statement); err != nil {
-			w.abandon()
-			return err
-		}
-	}
-	return nil
+	return err
 }
 
-func (w *sqliteWriter) exec(statement int, args ...any) error {
-	_, err := w.stmts[statement].ExecContext(context.Background(), args...)
+func (w *sqliteWriter) exec(query string, args ...any) error {
+	_, err := w.conn.ExecContext(context.Background(), query, args...)
 	return err
 }
 
@@ -148,25 +121,17 @@ func (w *sqliteWriter) exec(statement int, args ...any) error {
 // connection is the way to be sure.
 func (w *sqliteWriter) rollback() {
 	w.top = nil
-	if err := w.exec(rollbackStatement); err != nil {
+	if err := w.exec(`ROLLBACK`); err != nil {
 		w.abandon()
 	}
 }
 
 // abandon drops the connection, and with it whatever was under way on it.
 func (w *sqliteWriter) abandon() {
-	w.top = nil
-	for i, s := range w.stmts {
-		if s != nil {
-			_ = s.Close() // the connection goes away
-			w.stmts[i] = nil
-		}
-	}
 	if w.conn != nil {
-		_ = w.conn.Raw(func(any) error { return driver.ErrBadConn }) // makes database/sql close it instead of keeping it
-		_ = w.conn.Close()
-		w.conn, w.orm = nil, nil
+		w.conn.abandon()
 	}
+	w.conn, w.orm, w.top = nil, nil, nil
 }
 
 // close waits for the transaction under way.
