@@ -54,15 +54,16 @@ func (x *sender) users(pair int) [2]chat.UserID {
 	return [2]chat.UserID{chat.UserID(2*pair + 1), chat.UserID(2*pair + 2)}
 }
 
-func (x *sender) create(tb testing.TB, pair int) {
+func (x *sender) create(tb testing.TB, pair int) { x.createFor(tb, x.pairs[pair], x.users(pair)) }
+
+func (x *sender) createFor(tb testing.TB, id chat.ConversationID, users [2]chat.UserID) {
 	tb.Helper()
 	now := time.Now()
-	id := x.pairs[pair]
 	c := &chat.ConversationState{Conversation: chat.Conversation{ID: id, Kind: chat.Direct, CreateTime: now, ChangedSeq: 1}}
 	c.LastSeq, c.MemberCount, c.UpdateTime = 2, 2, now
 	w := &chat.Writes{Created: []*chat.ConversationState{c}}
 	var infos []chat.MemberInfo
-	for _, u := range x.users(pair) {
+	for _, u := range users {
 		m := &chat.Member{Conversation: id, User: u, Role: chat.Regular, JoinedSeq: 2}
 		w.Members = append(w.Members, m)
 		infos = append(infos, chat.MemberInfo{Member: *m})
