@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net/netip"
 	"time"
+	"unicode/utf8"
 
 	"github.com/natterjack-chat/natterjack/server/chat"
 )
@@ -107,20 +108,14 @@ func orTaken(err error) error {
 
 // SignIn makes a session. Errors: INVALID_FIELD, WRONG_CREDENTIALS, RATE_LIMITED: all the same, after the same work, whether the user exists or not.
 func (s *Service) SignIn(ctx context.Context, r SignInRequest) (SignedIn, error) {
-	if err := checkName(r.DeviceName, "device_name"); err != nil {
+	if err := checkSignIn(r); err != nil {
 		return SignedIn{}, err
-	}
-	if len(r.Password.Reveal()) > maxPasswordBytes {
-		return SignedIn{}, chat.Invalid("password", "password has to have 256 bytes at most")
-	}
-	if len(r.Username) > 4*maxNameRunes {
-		return SignedIn{}, chat.Invalid("username", "username has to have 32 characters at most")
 	}
 	key := usernameKey(r.Username)
 	if err := s.takeSignIn(ctx, key, r.Address); err != nil {
 		return SignedIn{}, err
 	}
-	a, c, known, err := s.store.CredentialsByName(ctx, key)
+	a, c, known, err := s.credentials(ctx, r.Username)
 	if err != nil {
 		return SignedIn{}, err
 	}
@@ -140,15 +135,38 @@ func (s *Service) SignIn(ctx context.Context, r SignInRequest) (SignedIn, error)
 	}
 	session, tokens := s.newSession(a.ID, r.DeviceName, r.Address, s.now())
 	ended, err := s.store.CreateSession(ctx, session, c.Version, rehashed, s.settings.SessionsPerUser)
-	if errors.Is(err, ErrStale) {
-		return SignedIn{}, s.wrongCredentials()
-	}
 	if err != nil {
-		return SignedIn{}, err
+		return SignedIn{}, s.orWrong(err)
 	}
 	s.ended(ended...)
 	s.stats.signIns.Add(1)
 	return SignedIn{a.User, tokens}, nil
+}
+
+func checkSignIn(r SignInRequest) error {
+	if utf8.RuneCountInString(r.Username) > maxUsernameRunes {
+		return chat.Invalid("username", "username has to have 32 characters at most")
+	}
+	if err := checkAnyPassword(r.Password, "password"); err != nil {
+		return err
+	}
+	return checkName(r.DeviceName, "device_name")
+}
+
+// credentials looks a user up. Names that can't exist aren't: not every store takes every text.
+func (s *Service) credentials(ctx context.Context, username string) (a Account, c Credentials, known bool, err error) {
+	if !usernamePattern.MatchString(username) {
+		return a, c, false, nil
+	}
+	return s.store.CredentialsByName(ctx, usernameKey(username))
+}
+
+// orWrong returns err, or WRONG_CREDENTIALS where the password was changed since it was checked.
+func (s *Service) orWrong(err error) error {
+	if errors.Is(err, ErrStale) {
+		return s.wrongCredentials()
+	}
+	return err
 }
 
 // check verifies a password; without one to compare with it does the same work. Its errors are WRONG_CREDENTIALS and those of the line.
@@ -212,8 +230,8 @@ func (s *Service) ChangePassword(ctx context.Context, caller chat.Caller, curren
 	if err := checkPassword(next, "new_password"); err != nil {
 		return err
 	}
-	if len(current.Reveal()) > maxPasswordBytes {
-		return chat.Invalid("current_password", "current_password has to have 256 bytes at most")
+	if err := checkAnyPassword(current, "current_password"); err != nil {
+		return err
 	}
 	a, err := s.Account(ctx, caller)
 	if err != nil {
@@ -238,11 +256,8 @@ func (s *Service) ChangePassword(ctx context.Context, caller chat.Caller, curren
 		return err
 	}
 	ended, err := s.store.SetPassword(ctx, caller.User, c.Version, hash, caller.Session)
-	if errors.Is(err, ErrStale) {
-		return s.wrongCredentials()
-	}
 	if err != nil {
-		return err
+		return s.orWrong(err)
 	}
 	s.ended(ended...)
 	s.logger.LogAttrs(ctx, slog.LevelInfo, "password changed", slog.String("user", caller.User.String()),

@@ -12,6 +12,7 @@ import (
 
 // The limits of the schema, which its rules enforce on what comes from outside. They are kept here too, because not every caller comes from there.
 const (
+	maxUsernameRunes = 32
 	minPasswordRunes = 8
 	maxPasswordBytes = 256
 	maxNameRunes     = 64
@@ -41,6 +42,14 @@ func checkPassword(p Secret, field string) error {
 	case utf8.RuneCountInString(s) < minPasswordRunes:
 		return chat.Invalid(field, field+" has to have 8 characters at least")
 	case len(s) > maxPasswordBytes:
+		return chat.Invalid(field, field+" has to have 256 bytes at most")
+	}
+	return nil
+}
+
+// checkAnyPassword checks what is compared with a password.
+func checkAnyPassword(p Secret, field string) error {
+	if len(p.Reveal()) > maxPasswordBytes {
 		return chat.Invalid(field, field+" has to have 256 bytes at most")
 	}
 	return nil
