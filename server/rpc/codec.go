@@ -123,11 +123,13 @@ func (jsonCodec) MarshalAppend(b []byte, message any) ([]byte, error) {
 
 func (f *frame) appendJSON(b []byte) []byte {
 	b = append(b, `{"events":[`...)
-	for i, e := range f.events {
-		if i > 0 {
-			b = append(b, ',')
+	between := ""
+	for _, e := range f.events {
+		if e == nothing {
+			continue
 		}
-		b = append(b, e.JSON()...)
+		b = append(append(b, between...), e.JSON()...)
+		between = ","
 	}
 	return append(b, `]}`...)
 }

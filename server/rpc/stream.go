@@ -198,6 +198,7 @@ func (ss *session) catchUp(ctx context.Context, o opening, at []chat.EventPositi
 	case err == nil, errors.Is(err, hub.ErrClosed), ctx.Err() != nil:
 	case chat.IsReason(err, chat.ReasonInvalidToken):
 		e := ss.server.classify(ctx, within("hello", err))
+		ss.slots <- struct{}{} // free: nothing but hello was read
 		ss.refuseRequest(o.requestID, e)
 		ss.end(hub.GoodbyeProtocolError, 0, e)
 	default:
@@ -247,8 +248,9 @@ func (k *catchUpSink) Ready(kind chat.ResumeKind) error {
 	if err != nil {
 		return err
 	}
-	ss.readyOnce.Do(func() { close(ss.ready) })
+	defer ss.readyOnce.Do(func() { close(ss.ready) }) // the reader, with its own use of the slots, starts after hello's
 	if k.requestID != 0 {
+		ss.slots <- struct{}{} // free: nothing but hello was read
 		return ss.emit(k.ctx, ackEvent(&chatv1.Ack{RequestId: k.requestID}))
 	}
 	return nil
