@@ -38,11 +38,11 @@ var rooms = []room{
 	{"hub", []string{"chat", "internal/planted"}, []string{"chat/chattest", "cluster"}, "order on a node; encoder and bus are interfaces of its own"},
 	{"store", []string{"chat", "account"}, []string{"chat/chattest", "account/accounttest", "internal/testservers"}, "rows and transactions, without streams"},
 	{"cluster", []string{"chat", "account"}, []string{"chat/chattest", "internal/testservers"}, "rings other nodes; knows no conversation"},
-	{"rpc", []string{"chat", "hub", "account", "gen/go"}, []string{"chat/chattest"}, "the wire; what is behind it comes as values from node"},
+	{"rpc", []string{"chat", "hub", "account", "gen/go"}, []string{"chat/chattest", "node", "node/nodetest"}, "the wire; what is behind it comes as values from node"},
 	{"client", []string{"gen/go"}, []string{"node/nodetest"}, "other backends import it, and none of the server with it"},
 	{"load", []string{"client", "gen/go"}, []string{"node/nodetest"}, "measures what a client sees; messages are generated types there"},
 	{"node", []string{"chat", "account", "hub", "store", "cluster", "rpc"}, everything, "the only place where parts meet"},
-	{"node/nodetest", []string{"node", "client", "internal/testservers"}, nil, "starts whole nodes for tests of others"},
+	{"node/nodetest", []string{"node", "account", "store", "cluster", "client", "gen/go", "internal/testservers"}, nil, "starts whole nodes for tests of others, with clients over every protocol"},
 	{"cmd/natterjack", []string{"node", "client", "load", "gen/go"}, []string{"node/nodetest"}, "flags and a terminal; a part it could reach would be wired twice"},
 	{"internal/testservers", nil, nil, "starts programs, whatever is tested with them"},
 	{"internal/planted", nil, nil, "known faults, absent without a build tag; knows nothing of where they are"},
@@ -78,7 +78,7 @@ var outsiders = []outsider{
 	},
 	{
 		[]string{"connectrpc.com", "google.golang.org/protobuf"},
-		[]string{"rpc", "client", "load", "cmd/natterjack", "node"},
+		[]string{"rpc", "client", "load", "cmd/natterjack", "node", "node/nodetest"},
 		"generated types stop at the transport and in clients; node mounts handlers",
 	},
 	{
