@@ -35,6 +35,7 @@ type model struct {
 	change  int64 // counts changes; tokens are "epoch:change"
 	convs   map[string]*modelConv
 	streams map[*modelStream]bool
+	readers sync.WaitGroup
 	opened  int // streams
 	hellos  []*chatv1.Hello
 	asked   []*chatv1.StreamRequest // all requests but hello
@@ -413,11 +414,9 @@ func (m *model) Stream(ctx context.Context, b *connect.BidiStream[chatv1.StreamR
 	if err != nil {
 		return err
 	}
-	var reader sync.WaitGroup
-	defer reader.Wait()
 	stop := context.AfterFunc(ctx, func() { m.mu.Lock(); s.end(ctx.Err()); m.mu.Unlock() })
 	defer stop()
-	reader.Go(func() {
+	m.readers.Go(func() { // ends with the stream, which does not wait for it: a cut has to be sudden
 		for {
 			r, err := b.Receive()
 			if err != nil {
@@ -513,28 +512,42 @@ func (m *model) session() *authv1.Session {
 	}
 }
 
-func (m *model) handler() http.Handler {
+// services is the model, or something that embeds it and knows more.
+type services interface {
+	chatv1connect.ChatServiceHandler
+	authv1connect.AuthServiceHandler
+}
+
+func handler(s services) http.Handler {
 	mux := http.NewServeMux()
-	mux.Handle(chatv1connect.NewChatServiceHandler(m))
-	mux.Handle(authv1connect.NewAuthServiceHandler(m))
+	mux.Handle(chatv1connect.NewChatServiceHandler(s))
+	mux.Handle(authv1connect.NewAuthServiceHandler(s))
 	return mux
 }
 
-// serve serves the model on a real port, over HTTP/2 in the clear.
-func (m *model) serve(t testing.TB) string {
+// serve serves on a real port, over HTTP/2 in the clear.
+func serve(t testing.TB, services services) string {
 	t.Helper()
-	s := httptest.NewUnstartedServer(m.handler())
+	s := httptest.NewUnstartedServer(handler(services))
 	s.Config.Protocols = new(http.Protocols)
 	s.Config.Protocols.SetHTTP1(true)
 	s.Config.Protocols.SetUnencryptedHTTP2(true)
 	s.Start()
-	t.Cleanup(func() { m.cut(); s.Close() })
+	t.Cleanup(s.Close)
 	return s.URL
+}
+
+func (m *model) serve(t testing.TB) string {
+	t.Helper()
+	t.Cleanup(m.readers.Wait)
+	url := serve(t, m)
+	t.Cleanup(m.cut)
+	return url
 }
 
 // inMemory makes calls without a network, so that they work with testing/synctest.
 func (m *model) inMemory() *http.Client {
-	h := m.handler()
+	h := handler(m)
 	return &http.Client{Transport: roundTrip(func(r *http.Request) (*http.Response, error) {
 		w := httptest.NewRecorder()
 		h.ServeHTTP(w, r)

@@ -259,13 +259,9 @@ func (o *outbox) disconnected() {
 
 // acknowledged keeps a stored message for reassert, and returns those that are no longer to be kept.
 func (o *outbox) acknowledged(item OutboxItem, now time.Time) (forget []OutboxItem) {
-	if o.keep > 0 {
-		o.kept = append(o.kept, item)
-	} else {
-		forget = append(forget, item)
-	}
+	o.kept = append(o.kept, item)
 	oldest := now.Add(-keepAcknowledged).UnixMilli()
-	for len(o.kept) > o.keep || len(o.kept) > 0 && o.kept[0].Created < oldest {
+	for len(o.kept) > max(o.keep, 0) || len(o.kept) > 0 && o.kept[0].Created < oldest {
 		forget = append(forget, o.kept[0])
 		o.kept = o.kept[1:]
 	}

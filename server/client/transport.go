@@ -79,6 +79,8 @@ func (t *httpTransport) Open(ctx context.Context, header http.Header) (Stream, e
 		return nil, err
 	}
 	s.stream = stream
+	// net/http looks at ctx only between two reads of the request body, once the response has begun: the body has to end too.
+	context.AfterFunc(ctx, func() { _ = stream.CloseRequest() })
 	return s, nil
 }
 
