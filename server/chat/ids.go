@@ -136,7 +136,7 @@ func parseID(kind byte, s string) (int64, bool) {
 		return 0, false
 	}
 	b, err := crockford.DecodeString(s[1:])
-	if err != nil {
+	if err != nil || len(b) != 8 { // line feeds are skipped in decoding
 		return 0, false
 	}
 	id := int64(binary.BigEndian.Uint64(b))
