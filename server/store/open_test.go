@@ -2,7 +2,10 @@ package store
 
 import (
 	"context"
+	"github.com/jackc/pgx/v5"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/natterjack-chat/natterjack/server/internal/testservers"
 )
@@ -34,4 +37,49 @@ func open(t testing.TB, url string) *Store {
 		}
 	})
 	return s
+}
+
+// execute runs a statement on a connection of its own.
+func execute(t testing.TB, url, statement string) {
+	t.Helper()
+	_ = value(t, url, statement)
+}
+
+// value runs a query and returns the first column of its last row as text.
+func value(t testing.TB, url, query string) (text string) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	c, err := pgx.Connect(ctx, url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = c.Close(ctx) }()
+	results, err := c.PgConn().Exec(ctx, query).ReadAll()
+	if err != nil {
+		t.Fatalf("%s: %v", query, err)
+	}
+	for _, row := range results[len(results)-1].Rows {
+		text = string(row[0])
+	}
+	return text
+}
+
+// until waits for a condition.
+func until(t testing.TB, what string, holds func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(patience); !holds(); {
+		if time.Now().After(deadline) {
+			t.Fatalf("still waiting: %s", what)
+		}
+		time.Sleep(2 * time.Millisecond)
+	}
+}
+
+// withParameter adds a parameter to a URL.
+func withParameter(url, parameter string) string {
+	if strings.Contains(url, "?") {
+		return url + "&" + parameter
+	}
+	return url + "?" + parameter
 }

@@ -273,8 +273,8 @@ func (e *postgresEngine) write(ctx context.Context, fn func(tx *gorm.DB) error) 
 	return nil
 }
 
-// steadyPool is where GORM's statements begin. What fails because its connection was lost, as all are when the server starts again, is
-// done once more on a new one. In a transaction that is for its owner to do.
+// steadyPool is where GORM's statements begin. Each has readPatience, a transaction altogether. What fails because its connection was lost, as all are
+// when the server starts again, is done once more on a new one; in a transaction that is for its owner to do.
 type steadyPool struct {
 	*sql.DB
 	pool *pgxpool.Pool
@@ -282,22 +282,27 @@ type steadyPool struct {
 
 // QueryContext is that of sql.DB.
 func (p *steadyPool) QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
-	rows, err := p.DB.QueryContext(ctx, query, args...)
-	if err == nil || ctx.Err() != nil || !isLost(err) {
-		return rows, err
-	}
-	p.pool.Reset()
-	return p.DB.QueryContext(ctx, query, args...)
+	return steadily(ctx, p.pool, func(ctx context.Context) (*sql.Rows, error) { return p.DB.QueryContext(ctx, query, args...) })
 }
 
 // BeginTx is that of sql.DB.
 func (p *steadyPool) BeginTx(ctx context.Context, options *sql.TxOptions) (*sql.Tx, error) {
-	tx, err := p.DB.BeginTx(ctx, options)
-	if err == nil || ctx.Err() != nil || !isLost(err) {
-		return tx, err
+	return steadily(ctx, p.pool, func(ctx context.Context) (*sql.Tx, error) { return p.DB.BeginTx(ctx, options) })
+}
+
+func steadily[T any](ctx context.Context, pool *pgxpool.Pool, do func(context.Context) (T, error)) (T, error) {
+	limited, cancel := context.WithTimeout(ctx, readPatience)
+	done, err := do(limited)
+	if err != nil && limited.Err() == nil && isLost(err) {
+		pool.Reset() // the others will be lost too
+		done, err = do(limited)
 	}
-	p.pool.Reset()
-	return p.DB.BeginTx(ctx, options)
+	if err != nil {
+		cancel()
+		return done, err
+	}
+	_ = cancel // rows and transactions go on until they are closed; the context ends with its time
+	return done, nil
 }
 
 // warned is the key of a connection's custom data that says that the server warned of something.
