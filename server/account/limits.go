@@ -100,7 +100,7 @@ func (s *Service) take(ctx context.Context, message string, buckets ...Bucket) e
 // addressKey returns what stands for an address where attempts are counted: the address, or the /64 of an IPv6 one, which is the
 // least that one customer gets. It is empty for those that aren't limited: this machine, unless the settings say otherwise.
 func (s *Service) addressKey(address netip.Addr) string {
-	ip := address.Unmap().WithZone("")
+	ip := address.Unmap()
 	if ip.IsLoopback() && !s.settings.LimitLoopback {
 		return ""
 	}

@@ -72,6 +72,19 @@ func TestSpentRefreshTokenWithinTheGraceGivesAnotherPair(t *testing.T) {
 	})
 }
 
+func TestGraceIsNotProlongedByItsUse(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFixture(t, nil)
+		in := f.signUp("toad")
+		f.refresh(in.Tokens.Refresh)
+		time.Sleep(20 * time.Second)
+		f.refresh(in.Tokens.Refresh)
+		time.Sleep(20 * time.Second)
+		f.wantRefresh(in.Tokens.Refresh, chat.ReasonInvalidSession)
+		f.wantEnded(in.Tokens.Session)
+	})
+}
+
 func TestSpentRefreshTokenLaterEndsTheSession(t *testing.T) {
 	for name, later := range map[string]time.Duration{"just after the grace": 30*time.Second + moment, "weeks after": 20 * 24 * time.Hour} {
 		t.Run(name, func(t *testing.T) {
