@@ -2,6 +2,7 @@ package store
 
 import (
 	"database/sql"
+	"database/sql/driver"
 	"strings"
 
 	"gorm.io/gorm"
@@ -139,13 +140,19 @@ func messageArgs(keys []chat.MessageKey) []any {
 	return args
 }
 
+// blob is bytes as one value: of a plain slice right after a parenthesis GORM makes a list of its elements.
+type blob []byte
+
+// Value implements [driver.Valuer].
+func (b blob) Value() (driver.Value, error) { return []byte(b), nil }
+
 func (v *view) readClientIDs(db *gorm.DB, r *chat.Reads) error {
 	return inChunks(r.ClientIDs, func(part []chat.ClientKey) error {
 		asked := make(map[chat.ClientKey]bool, len(part))
 		ids := make([]any, len(part))
 		for i, k := range part {
 			asked[k] = true
-			ids[i] = k.ClientID[:]
+			ids[i] = blob(k.ClientID[:])
 		}
 		return each(db, `SELECT `+eventColumns+` FROM events e WHERE e.client_id IN (`+marks(len(part))+`)`, ids,
 			func(rows *sql.Rows) error {

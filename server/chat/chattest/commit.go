@@ -90,7 +90,14 @@ func (w *world) checkTaken(old chat.Message) {
 		key, {Conversation: c.ID, Sender: finn + 1, ClientID: old.ClientID}, {Conversation: c.ID, Sender: old.Sender, ClientID: uuid(60000)},
 	}}
 	var saw map[chat.ClientKey]*chat.Message
-	_, err := w.Store.Commit(w.ctx, reads, func(v *chat.View) (*chat.Writes, error) {
+	_, err := w.Store.Commit(w.ctx, chat.Reads{ClientIDs: []chat.ClientKey{key}}, func(v *chat.View) (*chat.Writes, error) {
+		saw = v.ClientIDs
+		return &chat.Writes{}, nil
+	})
+	if err != nil || len(saw) != 1 {
+		w.Fatalf("%d messages found for one client id alone: %v", len(saw), err)
+	}
+	_, err = w.Store.Commit(w.ctx, reads, func(v *chat.View) (*chat.Writes, error) {
 		saw = v.ClientIDs
 		next := clone(v.Conversations[c.ID])
 		next.LastSeq++
