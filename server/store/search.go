@@ -75,7 +75,7 @@ func splitWords(text string) []string {
 	}
 	for _, r := range decompose(text) {
 		switch {
-		case r == 'ß':
+		case r == 'ß' || r == 'ẞ':
 			word.WriteString("ss")
 		case unicode.IsLetter(r) || unicode.IsNumber(r):
 			// By way of the upper case, so that letters with two lower cases (σ and ς) become one.

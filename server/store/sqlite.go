@@ -26,11 +26,6 @@ const (
 	sqliteShards = 1
 	// sqliteBusyMillis is how long a statement waits for a lock of another process, such as a backup's.
 	sqliteBusyMillis = 5000
-	// walPages is after how many pages of 4 KiB a commit copies the write-ahead log into the database. Pages that are written again
-	// and again in between are copied once.
-	walPages = 8192
-	// walLimit is to what size in bytes the log file is cut back after it was larger.
-	walLimit = 64 << 20
 	// Page caches in KiB, the writer's and each reader's.
 	writerCacheKiB = 64 << 10
 	readerCacheKiB = 8 << 10
@@ -43,6 +38,7 @@ type sqliteEngine struct {
 	pool   *sql.DB  // the readers
 	reads  *gorm.DB // on pool
 	index  *searchIndex
+	copier *checkpointer
 	epoch  int64
 }
 
@@ -74,6 +70,9 @@ func openSQLite(ctx context.Context, path string, log *slog.Logger) (_ *Store, e
 	}
 	if e.index, err = openIndex(ctx, path+".search", e.reads, e.epoch, log); err != nil {
 		return nil, err
+	}
+	if e.copier, err = startCheckpointer(path, e.writer, log); err != nil {
+		return nil, fmt.Errorf("database %s: %w", path, err)
 	}
 	return &Store{engine: e, reads: e.reads, shards: sqliteShards, logger: log}, nil
 }
@@ -130,7 +129,7 @@ func claimSQLite(path string) (string, *flock.Flock, error) {
 func writerDSN(path string) string {
 	return sqliteDSN(path, "_txlock=immediate",
 		pragma("journal_mode", "WAL"), pragma("synchronous", "FULL"), pragma("cache_size", -writerCacheKiB),
-		pragma("wal_autocheckpoint", walPages), pragma("journal_size_limit", walLimit))
+		pragma("wal_autocheckpoint", 0), pragma("journal_size_limit", walLimit))
 }
 
 func readerDSN(path string) string {
@@ -183,6 +182,9 @@ func (e *sqliteEngine) close() error {
 	var errs []error
 	if e.index != nil {
 		errs = append(errs, e.index.close())
+	}
+	if e.copier != nil {
+		errs = append(errs, e.copier.close())
 	}
 	if e.pool != nil {
 		errs = append(errs, e.pool.Close())
