@@ -58,11 +58,16 @@ func NewProxy(t testing.TB, server string) *Proxy {
 	p.running.Go(p.accept)
 	t.Cleanup(func() {
 		cancel()
-		_ = l.Close()
-		p.CutAll()
+		p.Close()
 		p.running.Wait()
 	})
 	return p
+}
+
+// Close takes no more connections and cuts all.
+func (p *Proxy) Close() {
+	_ = p.listener.Close()
+	p.CutAll()
 }
 
 // Set says what happens to connections from now on; wire is asked for each one, by one goroutine at a time.

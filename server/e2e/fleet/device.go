@@ -82,8 +82,11 @@ func (u *User) Device(name string, o DeviceOptions) (*Device, error) {
 		Transport: &transport{device: d.Record, next: client.NewHTTPTransport(d.http, url, protocol...), brake: o.Brake},
 	}
 	if o.OwnSession {
-		options.Session = nil
-		options.Credentials = &client.Credentials{Username: u.Name, Password: password}
+		s, err := client.SignIn(context.Background(), options, client.Credentials{Username: u.Name, Password: Password, DeviceName: name})
+		if err != nil {
+			return nil, err
+		}
+		options.Session = client.MemorySession(s)
 	}
 	var err error
 	if d.Client, err = client.New(options); err != nil {

@@ -13,8 +13,8 @@ import (
 	"github.com/natterjack-chat/natterjack/server/e2e/history"
 )
 
-// password is that of all users.
-const password = "correct horse battery staple"
+// Password is that of all users.
+const Password = "correct horse battery staple"
 
 // Fleet is the users and devices of one run. Its fields are set in New, or before the first user.
 type Fleet struct {
@@ -51,7 +51,7 @@ type User struct {
 
 // SignUp makes an account.
 func (f *Fleet) SignUp(ctx context.Context, name string) (*User, error) {
-	s, err := client.SignUp(ctx, client.Options{ServerURL: f.URL, HTTPClient: f.http}, client.Credentials{Username: name, Password: password}, "")
+	s, err := client.SignUp(ctx, client.Options{ServerURL: f.URL, HTTPClient: f.http}, client.Credentials{Username: name, Password: Password}, "")
 	if err != nil {
 		return nil, fmt.Errorf("sign up %s: %w", name, err)
 	}

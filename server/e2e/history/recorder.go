@@ -176,6 +176,19 @@ func (s *Stream) Farewell() string {
 	return ""
 }
 
+// Resyncs returns how many resyncs have come.
+func (s *Stream) Resyncs() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	n := 0
+	for _, e := range s.Events {
+		if _, ok := e.Body.(Resync); ok {
+			n++
+		}
+	}
+	return n
+}
+
 // History is all that was recorded. What is added to the recorder later isn't in it.
 type History struct {
 	Devices []*Device

@@ -1,0 +1,51 @@
+package e2e
+
+import (
+	"context"
+	"testing"
+
+	"github.com/natterjack-chat/natterjack/server/e2e/faults"
+	"github.com/natterjack-chat/natterjack/server/e2e/fleet"
+)
+
+// TestP8ASlowReaderHurtsOnlyItself stops one device's reading. The others get everything meanwhile; it is told where to go on, and loses nothing.
+func TestP8ASlowReaderHurtsOnlyItself(t *testing.T) {
+	w := newWorld(t, node(t))
+	ctx := limit(t)
+	read, stop := context.WithCancel(context.Background())
+	defer stop()
+	stopped := make(chan struct{}) // closed: stop reading
+	slow := must(w.eve.Device("slow", fleet.DeviceOptions{ReceiveBuffer: 64 << 10, Brake: func(ctx context.Context) {
+		select {
+		case <-stopped:
+		default:
+			return
+		}
+		select {
+		case <-read.Done():
+		case <-ctx.Done():
+		}
+	}}))(t)
+	if err := w.AwaitLive(ctx); err != nil {
+		t.Fatal(err)
+	}
+	stream := slow.Record.Current()
+	close(stopped)
+	const sends, size = 1500, 4000
+	fast := []*fleet.Device{w.annPhone, w.bobPhone, w.evePhone}
+	work := fleet.Work{Seed: 8, Sends: sends, Bytes: size, Rooms: []string{w.room}, SendOnly: true}
+	if err := w.RunOn(ctx, fast, work); err != nil {
+		t.Fatal(err)
+	}
+	for _, d := range fast {
+		faults.Await(t, d.Name+" has everything", func() bool { return d.Mirror.Head(w.room) == sends+2 })
+	}
+	if got := slow.Mirror.Head(w.room); got == sends+2 {
+		t.Fatal("the slow device wasn't slow")
+	}
+	stop()
+	w.clean(t)
+	if stream.Resyncs() == 0 && stream.Farewell() == "" {
+		t.Error("the slow stream got everything: the server must have kept it all")
+	}
+}
