@@ -131,7 +131,6 @@ func TestServersErrors(t *testing.T) {
 	const message, repeated = chat.Reason(0), chat.Reason(-1) // a refused message, and one that was stored in the end
 	for state, want := range map[string]chat.Reason{
 		stateDeadlock: repeated, stateSerialization: repeated,
-		"57P05":       chat.ReasonUnavailable, // as an ERROR, which it never is, so that the connection stays
 		stateDiskFull: chat.ReasonStoreFull, stateReadOnly: chat.ReasonStoreFull,
 		"53200": chat.ReasonUnavailable, stateLockTimeout: chat.ReasonUnavailable, "57014": chat.ReasonUnavailable, "58030": chat.ReasonUnavailable,
 		"22021": message, "23514": message,

@@ -20,19 +20,71 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// Postgres returns the URL of a new, empty database, which is dropped at the end of the test. It is on the server that the environment
+// Postgres returns the URL of an empty database that no other test uses meanwhile. It is on the server that the environment
 // names, or else on one that all tests of this process share.
 func Postgres(t testing.TB) string {
 	t.Helper()
-	server := os.Getenv(DatabaseURLVariable)
-	if server == "" {
-		s, err := sharedPostgres()
-		if err != nil {
-			t.Fatal(err)
-		}
-		server = s.URL
+	if server := os.Getenv(DatabaseURLVariable); server != "" {
+		database := newDatabase(t, server)
+		t.Cleanup(func() {
+			if err := execute(server, "DROP DATABASE "+nameOf(database)+" WITH (FORCE)"); err != nil {
+				t.Errorf("dropping the test's database: %v", err)
+			}
+		})
+		return database
 	}
-	return newDatabase(t, server, true)
+	s, err := sharedPostgres()
+	if err != nil {
+		t.Fatal(err)
+	}
+	database := usedDatabases.take()
+	if database == "" {
+		database = newDatabase(t, s.URL)
+	}
+	t.Cleanup(func() {
+		if err := wipe(database); err != nil {
+			t.Errorf("wiping the test's database: %v", err)
+			return
+		}
+		usedDatabases.put(database)
+	})
+	return database
+}
+
+// usedDatabases are the databases of tests that have ended. Creating and dropping one takes a second, and wiping it a hundredth.
+var usedDatabases pile
+
+type pile struct {
+	mu   sync.Mutex
+	urls []string
+}
+
+func (p *pile) take() string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if len(p.urls) == 0 {
+		return ""
+	}
+	last := len(p.urls) - 1
+	url := p.urls[last]
+	p.urls = p.urls[:last]
+	return url
+}
+
+func (p *pile) put(url string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.urls = append(p.urls, url)
+}
+
+// wipe ends everything in a database and makes it as new.
+func wipe(database string) error {
+	return errors.Join(
+		execute(database, "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"),
+		execute(database, "ALTER DATABASE "+nameOf(database)+" RESET ALL"),
+		execute(database, "DROP SCHEMA public CASCADE"),
+		execute(database, "CREATE SCHEMA public"),
+	)
 }
 
 // StartPostgres starts a server that this test alone uses and may break. It is stopped at the end of the test.
@@ -43,7 +95,7 @@ func StartPostgres(t testing.TB) *Server {
 		t.Fatal(err)
 	}
 	t.Cleanup(s.end)
-	s.URL = newDatabase(t, s.URL, false)
+	s.URL = newDatabase(t, s.URL)
 	return s
 }
 
@@ -63,7 +115,7 @@ func launchPostgres() (*Server, error) {
 }
 
 // newDatabase creates a database beside the one that a URL names and returns its URL.
-func newDatabase(t testing.TB, server string, drop bool) string {
+func newDatabase(t testing.TB, server string) string {
 	t.Helper()
 	u, err := url.Parse(server)
 	if err != nil {
@@ -73,15 +125,17 @@ func newDatabase(t testing.TB, server string, drop bool) string {
 	if err := execute(server, "CREATE DATABASE "+name); err != nil {
 		t.Fatalf("creating a database for the test: %v", err)
 	}
-	if drop {
-		t.Cleanup(func() {
-			if err := execute(server, "DROP DATABASE "+name+" WITH (FORCE)"); err != nil {
-				t.Errorf("dropping the test's database: %v", err)
-			}
-		})
-	}
 	u.Path = "/" + name
 	return u.String()
+}
+
+// nameOf returns the name of the database that a URL of newDatabase names.
+func nameOf(database string) string {
+	u, err := url.Parse(database)
+	if err != nil {
+		return "" // newDatabase made it
+	}
+	return strings.TrimPrefix(u.Path, "/")
 }
 
 // execute runs one statement on a connection of its own.

@@ -23,15 +23,37 @@ func TestPostgresGivesEachTestADatabaseOfItsOwn(t *testing.T) {
 	}
 }
 
-func TestPostgresDropsTheDatabase(t *testing.T) {
+func TestPostgresIsEmptyForTheNextTest(t *testing.T) {
+	var first string
+	t.Run("a test", func(t *testing.T) {
+		first = Postgres(t)
+		query(t, first, "CREATE TABLE mine (id int)")
+		query(t, first, "ALTER DATABASE "+nameOf(first)+" SET work_mem = '1MB'")
+	})
+	again := Postgres(t)
+	if again != first {
+		t.Errorf("the database wasn't used again")
+	}
+	if got := query(t, again, "SELECT count(*)::text FROM pg_tables WHERE tablename = 'mine'"); got != "0" {
+		t.Errorf("it has %s such tables", got)
+	}
+	if got := query(t, again, "SHOW work_mem"); got == "1MB" {
+		t.Error("it keeps its settings")
+	}
+}
+
+func TestNamedServersDatabaseIsDropped(t *testing.T) {
+	s := StartPostgres(t)
+	t.Setenv(DatabaseURLVariable, s.URL)
 	var name string
 	t.Run("a test", func(t *testing.T) {
-		u := Postgres(t)
-		name = u[strings.LastIndexByte(u, '/')+1:]
-		name, _, _ = strings.Cut(name, "?")
+		name = nameOf(Postgres(t))
+		if got := query(t, s.URL, "SELECT count(*)::text FROM pg_database WHERE datname = '"+name+"'"); got != "1" {
+			t.Errorf("the named server has %s of it", got)
+		}
 	})
-	if got := query(t, Postgres(t), "SELECT count(*)::text FROM pg_database WHERE datname = '"+name+"'"); got != "0" {
-		t.Errorf("database %s is still there", name)
+	if got := query(t, s.URL, "SELECT count(*)::text FROM pg_database WHERE datname = '"+name+"'"); got != "0" {
+		t.Error("the database is still there")
 	}
 }
 
