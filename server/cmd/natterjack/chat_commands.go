@@ -244,7 +244,7 @@ func (s *screen) found(msg foundMsg) {
 		s.fail(msg.err)
 		return
 	}
-	o := &overlay{title: fmt.Sprintf("%d messages with “%s”", len(msg.messages), cleanLine(msg.query))}
+	o := &overlay{title: fmt.Sprintf("%s with “%s”", count(len(msg.messages), "message"), cleanLine(msg.query))}
 	for _, m := range msg.messages {
 		where := ""
 		if c := s.convs[m.GetConversationId()]; c != nil {
@@ -260,23 +260,27 @@ func (s *screen) found(msg foundMsg) {
 
 func (s *screen) showHelp() {
 	o := &overlay{title: "Commands"}
-	wide := 0
+	column := 0
 	for _, c := range commands() {
-		wide = max(wide, ansi.StringWidth(c.name+" "+c.args)+1)
+		column = max(column, ansi.StringWidth(c.name+" "+c.args)+4)
 	}
 	for _, c := range commands() {
 		left := "/" + strings.TrimSpace(c.name+" "+c.args)
-		if s.mainWidth() < wide+30 {
-			o.lines = append(o.lines, accent.Render(left), "  "+c.help)
-		} else {
-			o.lines = append(o.lines, accent.Render(left)+strings.Repeat(" ", wide+2-ansi.StringWidth(left))+c.help)
+		room := s.mainWidth() - column - 2
+		if room < 30 { // narrow: the explanation goes below
+			o.lines = append(o.lines, accent.Render(left))
+			for _, line := range wrapText(c.help, s.mainWidth()-4) {
+				o.lines = append(o.lines, "  "+line)
+			}
+			continue
+		}
+		for _, line := range wrapText(c.help, room) {
+			o.lines = append(o.lines, accent.Render(left)+strings.Repeat(" ", column-ansi.StringWidth(left))+line)
+			left = ""
 		}
 	}
-	o.lines = append(o.lines, "",
-		"Enter sends; Alt-Enter begins a new line.",
-		"↑ and ↓ select a message: then Enter answers it, and",
-		"/edit, /delete and /react are about it.",
-		"PgUp shows older messages; Esc goes back.")
+	o.lines = append(append(o.lines, ""), wrapText("Enter sends; Alt-Enter begins a new line. ↑ and ↓ select a message: then Enter answers it, "+
+		"and /edit, /delete and /react are about it. PgUp shows older messages; Esc goes back.", s.mainWidth()-2)...)
 	s.overlay = o
 }
 
@@ -284,11 +288,15 @@ func (s *screen) showHelp() {
 func (s *screen) showList() { s.overlay = &overlay{title: "Conversations", list: true} }
 
 func (s *screen) showMembers() {
-	o := &overlay{title: fmt.Sprintf("%d members", len(s.room.members))}
+	o := &overlay{title: count(len(s.room.members), "member")}
 	for _, m := range s.room.members {
 		id := m.GetUser().GetId()
-		line := bold.Render(s.people.name(id)) + faint.Render(" @"+cleanLine(m.GetUser().GetUsername())+" · "+roleText(m.GetRole()))
-		if text, style := presenceText(s.presence[id], s.now); text != "" {
+		name := s.people.name(id)
+		if id == s.me {
+			name += " (you)"
+		}
+		line := bold.Render(name) + faint.Render(" @"+cleanLine(m.GetUser().GetUsername())+" · "+roleText(m.GetRole()))
+		if text, style := s.presenceOf(id); text != "" {
 			line += "  " + style.Render(text)
 		}
 		if r := s.room.receipts[id]; r.GetReadSeq() > 0 {

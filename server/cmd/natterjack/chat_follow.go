@@ -24,11 +24,12 @@ func (s *screen) events(msg eventsMsg) tea.Cmd {
 	}
 	var cmds []tea.Cmd
 	var ids []string
-	for _, e := range msg.events {
-		cmds = append(cmds, s.event(e))
-		ids = append(ids, mentioned(e.Body)...)
-	}
-	s.touch()
+	s.anchored(func() {
+		for _, e := range msg.events {
+			cmds = append(cmds, s.event(e))
+			ids = append(ids, mentioned(e.Body)...)
+		}
+	})
 	cmds = append(cmds, s.lookUp(ids...), s.watch(), s.nextEvents())
 	return tea.Batch(cmds...)
 }
@@ -185,13 +186,27 @@ func (s *screen) page(msg pageMsg) tea.Cmd {
 		s.fail(msg.err)
 		return nil
 	}
-	s.room.page(msg.page, msg.newest)
-	s.touch()
+	first := len(s.room.items) == 0
+	s.anchored(func() { s.room.page(msg.page, msg.newest) })
+	if first {
+		s.showDivider()
+	}
 	var ids []string
 	for _, m := range msg.page.GetMessages() {
 		ids = append(ids, mentioned(m)...)
 	}
 	return s.lookUp(ids...)
+}
+
+// showDivider scrolls to the first unread message, if it is further up than the window reaches.
+func (s *screen) showDivider() {
+	for _, it := range s.room.items {
+		if s.room.divider > 0 && it.seq > s.room.divider && it.msg != nil && it.msg.GetSenderId() != s.me {
+			lines := s.timeline()
+			s.scroll = max(0, len(lines)-max(0, s.at[it.seq]-3)-s.bodyHeight())
+			return
+		}
+	}
 }
 
 func (s *screen) membersOf(msg membersMsg) {

@@ -34,8 +34,7 @@ func (s *screen) key(k tea.KeyPressMsg) tea.Cmd {
 			return nil
 		}
 		if s.input.Value() == "" && s.room != nil {
-			s.selectNext(k.String() == "up")
-			return nil
+			return s.selectNext(k.String() == "up")
 		}
 		return s.edit(k)
 	case "ctrl+n", "ctrl+p":
@@ -129,14 +128,39 @@ func (s *screen) scrollBy(n int) tea.Cmd {
 	if s.scroll == 0 {
 		s.below = 0
 	}
-	if s.scroll == most && n > 0 && s.room.older {
-		return s.fetch(client.Page{Before: s.room.firstSeq(), Limit: historyPage}, s.room.firstSeq() == 0)
+	if s.scroll == most && n > 0 {
+		return s.fetchOlder()
 	}
 	return nil
 }
 
+// anchored changes the timeline so that what is in sight stays in its place, unless that is the end.
+func (s *screen) anchored(change func()) {
+	if s.scroll == 0 || s.room == nil {
+		change()
+		s.touch()
+		return
+	}
+	top := len(s.timeline()) - s.scroll - s.bodyHeight()
+	var anchor, row = int64(0), 0
+	for seq, line := range s.at {
+		if line >= top && (anchor == 0 || line-top < row) {
+			anchor, row = seq, line-top
+		}
+	}
+	change()
+	s.touch()
+	if s.room == nil {
+		return
+	}
+	lines := s.timeline()
+	if line, ok := s.at[anchor]; ok {
+		s.scroll = max(0, len(lines)-s.bodyHeight()-(line-row))
+	}
+}
+
 // selectNext moves the selection to the message above or below.
-func (s *screen) selectNext(up bool) {
+func (s *screen) selectNext(up bool) tea.Cmd {
 	var seqs []int64
 	for _, it := range s.room.items {
 		if it.msg != nil {
@@ -144,26 +168,37 @@ func (s *screen) selectNext(up bool) {
 		}
 	}
 	if len(seqs) == 0 {
-		return
+		return nil
 	}
 	i := slices.Index(seqs, s.selected)
 	switch {
 	case i < 0 && up:
 		i = len(seqs) - 1
 	case i < 0:
-		return
+		return nil
+	case up && i == 0:
+		return s.fetchOlder()
 	case up:
-		i = max(0, i-1)
+		i--
 	case i == len(seqs)-1: // below the last one: none
 		s.selected = 0
 		s.touch()
-		return
+		return nil
 	default:
 		i++
 	}
 	s.selected = seqs[i]
 	s.touch()
 	s.reveal(s.selected)
+	return nil
+}
+
+// fetchOlder asks for the messages before those that are there.
+func (s *screen) fetchOlder() tea.Cmd {
+	if !s.room.older {
+		return nil
+	}
+	return s.fetch(client.Page{Before: s.room.firstSeq(), Limit: historyPage}, s.room.firstSeq() == 0)
 }
 
 // reveal scrolls so that a message is in the window.

@@ -9,6 +9,7 @@ import (
 	"github.com/charmbracelet/x/ansi"
 
 	chatv1 "github.com/natterjack-chat/natterjack/gen/go/natterjack/chat/v1"
+	"github.com/natterjack-chat/natterjack/server/client"
 )
 
 // The screen, from the top: header, rule, body, status, input. Each line is brought to its exact width, so that no text can push
@@ -86,7 +87,7 @@ func (s *screen) header() string {
 	if s.room != nil {
 		left = bold.Render(" " + s.people.conversationName(s.room.summary))
 		if peer := s.room.summary.GetPeer(); peer != nil {
-			if text, style := presenceText(s.presence[peer.GetId()], s.now); text != "" {
+			if text, style := s.presenceOf(peer.GetId()); text != "" {
 				left += "  " + style.Render(text)
 			}
 		} else {
@@ -95,6 +96,14 @@ func (s *screen) header() string {
 	}
 	text, style := stateText(s.state, s.now)
 	return spread(left, style.Render(text)+" ", s.width)
+}
+
+// presenceOf says whether somebody can be reached; nothing while that can't be known.
+func (s *screen) presenceOf(user string) (string, lipgloss.Style) {
+	if _, offline := s.state.(client.Offline); offline {
+		return "", faint
+	}
+	return presenceText(s.presence[user], s.now)
 }
 
 // groupText says how many are in the group, and how many of them are there.
@@ -106,10 +115,10 @@ func (s *screen) groupText() string {
 		}
 	}
 	n := max(int(s.room.summary.GetMemberCount()), len(s.room.members))
-	if online > 0 {
-		return fmt.Sprintf("%d members, %d online", n, online)
+	if _, offline := s.state.(client.Offline); online > 0 && !offline {
+		return fmt.Sprintf("%s, %d online", count(n, "member"), online)
 	}
-	return fmt.Sprintf("%d members", n)
+	return count(n, "member")
 }
 
 // body returns the lines between header and status: the list where there is room for it, and the conversation or a page over it.
@@ -159,24 +168,35 @@ func (s *screen) window(height int) []string {
 	return append(lines, all[max(0, end-height):end]...)
 }
 
+// overlayLines are a page over the conversation: its title, its lines from the one at its top on, and how to go on.
 func (s *screen) overlayLines(height, width int) []string {
 	o := s.overlay
 	text := o.lines
 	if o.list {
 		text = s.listLines(width)
 	}
-	o.top = min(o.top, max(0, len(text)-height+2))
+	room := max(1, height-3)
+	o.top = min(o.top, max(0, len(text)-room))
+	end := min(len(text), o.top+room)
 	lines := []string{bold.Render(" " + o.title), ""}
-	for _, line := range text[o.top:] {
-		if len(lines) == height {
-			break
-		}
+	for _, line := range text[o.top:end] {
 		lines = append(lines, " "+line)
 	}
-	if s.room != nil && len(lines) < height {
+	switch {
+	case end < len(text):
+		lines = append(lines, faint.Render(" ↓ PgDn: more"))
+	case s.room != nil:
 		lines = append(lines, faint.Render(" Esc: back"))
 	}
-	return lines
+	return lines[:min(len(lines), height)]
+}
+
+// count says how many of something there are.
+func count(n int, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return fmt.Sprintf("%d %ss", n, what)
 }
 
 // listLines are the conversations, numbered for /open.
@@ -240,7 +260,7 @@ func (s *screen) side(height int) []string {
 		if n := c.GetUnreadCount(); n > 0 {
 			badge = warning.Render(fmt.Sprint(n))
 		} else if c.GetPeer() != nil {
-			if text, ink := presenceText(s.presence[c.GetPeer().GetId()], s.now); text != "" {
+			if text, ink := s.presenceOf(c.GetPeer().GetId()); text != "" {
 				badge = ink.Render(string([]rune(text)[:1]))
 			}
 		}

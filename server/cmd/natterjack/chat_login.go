@@ -172,32 +172,45 @@ func (l *login) signIn(ctx context.Context, username string) (*client.Session, e
 	if !asks {
 		return nil, notSignedIn(fmt.Sprintf("no session for %s: give the password by NATTERJACK_PASSWORD or --password-file", username))
 	}
-	for n := 1; ; n++ {
-		password, err := l.askPassword(username)
-		if err != nil {
-			return nil, err
-		}
-		s, err := l.try(ctx, username, password, l.o.signUp)
+	for range maxTries {
+		s, err := l.askAndTry(ctx, username)
 		if client.ReasonOf(err) != chatv1.ErrorReason_ERROR_REASON_WRONG_CREDENTIALS {
 			return s, err
 		}
-		if !l.o.signUp {
-			yes, err := l.confirm(fmt.Sprintf("Wrong password, or there is no %s yet. Make this account? [y/N] ", username))
-			if err != nil {
-				return nil, err
-			}
-			if yes {
-				s, err := l.try(ctx, username, password, true)
-				if client.ReasonOf(err) != chatv1.ErrorReason_ERROR_REASON_WRONG_CREDENTIALS {
-					return s, err
-				}
-				fmt.Fprintf(l.stderr, "%s exists: that was the wrong password.\n", username)
-			}
-		}
-		if n == maxTries {
-			return nil, notSignedIn("wrong username or password")
-		}
 	}
+	return nil, notSignedIn("wrong username or password")
+}
+
+// askAndTry asks for a password, and signs in with it or makes the account.
+func (l *login) askAndTry(ctx context.Context, username string) (*client.Session, error) {
+	password, err := l.askPassword(username)
+	if err != nil {
+		return nil, err
+	}
+	s, wrong := l.try(ctx, username, password, l.o.signUp)
+	if client.ReasonOf(wrong) != chatv1.ErrorReason_ERROR_REASON_WRONG_CREDENTIALS || l.o.signUp {
+		return s, wrong
+	}
+	yes, err := l.confirm(fmt.Sprintf("Wrong password, or there is no %s yet. Make this account? [y/N] ", username))
+	if err != nil {
+		return nil, err
+	}
+	if !yes {
+		return nil, wrong
+	}
+	again, err := l.askPassword(username + ", again")
+	if err != nil {
+		return nil, err
+	}
+	if again != password {
+		fmt.Fprintln(l.stderr, "The two are not the same.")
+		return nil, wrong
+	}
+	s, err = l.try(ctx, username, password, true)
+	if client.ReasonOf(err) == chatv1.ErrorReason_ERROR_REASON_WRONG_CREDENTIALS {
+		fmt.Fprintf(l.stderr, "%s exists: that was the wrong password.\n", username)
+	}
+	return s, err
 }
 
 // try signs in; with signUp it makes the account first if there is none.

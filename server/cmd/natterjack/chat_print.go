@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -83,7 +84,7 @@ func clock(t time.Time) string { return t.Local().Format("15:04") }
 
 // indented keeps a message of several lines together.
 func indented(s string) string {
-	return strings.ReplaceAll(strings.TrimSpace(clean(s)), "\n", "\n      ")
+	return strings.ReplaceAll(strings.TrimRight(clean(s), "\n"), "\n", "\n      ")
 }
 
 func reactionsText(reactions []*chatv1.Reaction) string {
@@ -130,85 +131,99 @@ func roleText(r chatv1.MemberRole) string {
 // sent prints what became of a line of input.
 func (p *printer) sent(line int, s client.Sent, err error) {
 	if err != nil {
-		p.write(jsonLine(map[string]any{"type": "refused", "line": line, "error": err.Error(), "reason": client.ReasonOf(err).String()}))
+		p.write(jsonLine("type", "refused", "line", line, "reason", client.ReasonOf(err).String(), "error", err.Error()))
 		return
 	}
-	p.write(jsonLine(map[string]any{
-		"type": "sent", "line": line, "conversationId": s.Conversation, "seq": s.Seq, "id": s.ID, "clientMessageId": s.ClientID, "duplicate": s.Duplicate,
-	}))
+	p.write(jsonLine("type", "sent", "line", line, "conversationId", s.Conversation, "seq", s.Seq, "id", s.ID,
+		"clientMessageId", s.ClientID, "duplicate", s.Duplicate))
 }
 
 // jsonEvent returns an event as one line of JSON: its type, and what it holds in the JSON form of the schema.
 func jsonEvent(e client.Event) string {
-	o := map[string]any{}
+	about := []any{}
 	if e.Conversation != "" {
-		o["conversationId"] = e.Conversation
+		about = append(about, "conversationId", e.Conversation)
 	}
 	if e.Seq > 0 {
-		o["seq"] = e.Seq
+		about = append(about, "seq", e.Seq)
 	}
-	body := func(name string, m proto.Message) {
-		o["type"] = name
-		if b, err := protojson.Marshal(m); err == nil {
-			o[name] = json.RawMessage(b)
+	object := func(name string, more ...any) string {
+		return jsonLine(append(append([]any{"type", name}, about...), more...)...)
+	}
+	body := func(name string, m proto.Message) string {
+		b, err := protojson.Marshal(m)
+		if err != nil {
+			return object(name, "error", err.Error())
 		}
+		return object(name, name, json.RawMessage(b))
 	}
 	switch b := e.Body.(type) {
 	case *chatv1.Message:
-		body("message", b)
+		return body("message", b)
 	case *chatv1.Conversation:
-		body("conversation", b)
+		return body("conversation", b)
 	case *chatv1.MembersChanged:
-		body("members", b)
+		return body("members", b)
 	case *chatv1.ConversationSummary:
-		body("summary", b)
+		return body("summary", b)
 	case *chatv1.Receipt:
-		body("receipt", b)
+		return body("receipt", b)
 	case *chatv1.Typing:
-		body("typing", b)
+		return body("typing", b)
 	case *chatv1.Presence:
-		body("presence", b)
+		return body("presence", b)
 	case *client.Gap:
-		o["type"], o["after"], o["head"] = "gap", b.After, b.Head
+		return object("gap", "after", b.After, "head", b.Head)
 	case *client.Reset:
-		o["type"] = "reset"
+		return object("reset")
 	case *client.Gone:
-		o["type"] = "gone"
-	case client.State:
-		o["type"] = "state"
-		jsonState(o, b)
+		return object("gone")
 	case *client.CaughtUp:
-		o["type"] = "caughtUp"
+		return object("caughtUp")
+	case client.State:
+		return object("state", jsonState(b)...)
 	default:
-		o["type"] = "unknown"
+		return object("unknown")
 	}
-	return jsonLine(o)
 }
 
-func jsonState(o map[string]any, s client.State) {
+func jsonState(s client.State) []any {
 	switch s := s.(type) {
+	case client.Connecting:
+		return []any{"state", "connecting"}
+	case client.CatchingUp:
+		return []any{"state", "catching up"}
+	case client.Live:
+		return []any{"state", "live"}
 	case client.Offline:
-		o["state"] = "offline"
+		o := []any{"state", "offline"}
 		if s.Err != nil {
-			o["error"] = s.Err.Error()
+			o = append(o, "error", s.Err.Error())
 		}
 		if !s.Retry.IsZero() {
-			o["retry"] = s.Retry.UTC().Format(time.RFC3339)
+			o = append(o, "retry", s.Retry.UTC().Format(time.RFC3339))
 		}
-	case client.Connecting:
-		o["state"] = "connecting"
-	case client.CatchingUp:
-		o["state"] = "catching up"
-	case client.Live:
-		o["state"] = "live"
+		return o
+	default:
+		return nil
 	}
 }
 
-// jsonLine returns a line of JSON, with the keys in order.
-func jsonLine(o map[string]any) string {
-	b, err := json.Marshal(o)
-	if err != nil { // the values are of types that can't fail
-		return fmt.Sprintf("{%q:%q}\n", "error", err.Error())
+// jsonLine returns a line with an object of the keys and values given, in their order.
+func jsonLine(keysAndValues ...any) string {
+	var b bytes.Buffer
+	b.WriteByte('{')
+	for i := 0; i+1 < len(keysAndValues); i += 2 {
+		if i > 0 {
+			b.WriteByte(',')
+		}
+		fmt.Fprintf(&b, "%q:", keysAndValues[i])
+		value, err := json.Marshal(keysAndValues[i+1])
+		if err != nil {
+			value = fmt.Appendf(nil, "%q", err.Error())
+		}
+		b.Write(value)
 	}
-	return string(b) + "\n"
+	b.WriteString("}\n")
+	return b.String()
 }
