@@ -19,6 +19,8 @@ const (
 	handshakeTimeout = 15 * time.Second
 	// defaultHeartbeat is assumed where the server names no interval.
 	defaultHeartbeat = 20 * time.Second
+	// leaveTimeout bounds the end of a connection that the client wants to end.
+	leaveTimeout = 500 * time.Millisecond
 	// maxBatch bounds the requests that are sent together.
 	maxBatch = 64
 )
@@ -60,7 +62,7 @@ func (c *Client) session(stale string) (lived time.Duration, err error) {
 		return 0, err
 	}
 	k := &conn{c: c, token: token, kick: make(chan struct{}, 1), asked: map[uint64]question{}}
-	k.ctx, k.cancel = context.WithCancelCause(c.ctx)
+	k.ctx, k.cancel = context.WithCancelCause(context.WithoutCancel(c.ctx)) // it ends in good order, see leave
 	k.dog = time.AfterFunc(handshakeTimeout, func() { k.cancel(errNoAnswer) })
 	defer func() {
 		k.dog.Stop()
@@ -78,10 +80,14 @@ func (c *Client) session(stale string) (lived time.Duration, err error) {
 	}()
 	header := http.Header{}
 	setBearer(header, token)
-	if k.stream, err = c.transport.Open(k.ctx, header); err != nil {
+	opened := context.AfterFunc(c.ctx, func() { k.cancel(ErrClosed) })
+	k.stream, err = c.transport.Open(k.ctx, header)
+	opened()
+	if err != nil {
 		return 0, k.end(err)
 	}
 	defer func() { _ = k.stream.Close() }()
+	defer context.AfterFunc(c.ctx, k.leave)()
 	if err := k.stream.Send(k.hello()); err != nil && !errors.Is(err, io.EOF) {
 		return 0, k.end(err)
 	}
@@ -93,6 +99,18 @@ func (c *Client) session(stale string) (lived time.Duration, err error) {
 		if err != nil {
 			return 0, k.end(err)
 		}
+	}
+}
+
+// leave ends the connection in good order, so that the server need not wait whether the client comes back; at once, where that takes too long.
+func (k *conn) leave() {
+	_ = k.stream.CloseSend()
+	t := time.NewTimer(leaveTimeout)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		k.cancel(ErrClosed)
+	case <-k.ctx.Done():
 	}
 }
 

@@ -583,6 +583,13 @@ func (s *memoryStream) Send(requests ...*chatv1.StreamRequest) error {
 
 func (s *memoryStream) Receive() (*chatv1.StreamResponse, error) { return s.s.next(3) }
 
+func (s *memoryStream) CloseSend() error {
+	s.s.m.mu.Lock()
+	defer s.s.m.mu.Unlock()
+	s.s.end(io.EOF)
+	return nil
+}
+
 func (s *memoryStream) Close() error {
 	s.stop()
 	s.s.m.mu.Lock()

@@ -24,15 +24,17 @@ type Transport interface {
 	Open(ctx context.Context, header http.Header) (Stream, error)
 }
 
-// Stream is one open stream. Send and Receive may run at the same time as each other, not as themselves; Close may run at
-// any time and makes both return.
+// Stream is one open stream. Send and Receive may run at the same time as each other, not as themselves; CloseSend and Close may run
+// at any time.
 type Stream interface {
 	// Send hands requests over in order; the implementation sends them together where it can. It may wait for the network,
 	// and keeps none of the requests. After an error the stream is of no more use; Receive tells the cause.
 	Send(requests ...*chatv1.StreamRequest) error
 	// Receive waits for what the server says next. An error is the end: io.EOF where the server ended the stream in good order.
 	Receive() (*chatv1.StreamResponse, error)
-	// Close ends the stream at once and frees what it holds.
+	// CloseSend tells the server that the client goes; the server ends the stream then. A Send that it meets fails.
+	CloseSend() error
+	// Close ends the stream at once, makes Send and Receive return, and frees what it holds.
 	Close() error
 }
 
@@ -101,6 +103,8 @@ func (s *httpStream) Send(requests ...*chatv1.StreamRequest) error {
 }
 
 func (s *httpStream) Receive() (*chatv1.StreamResponse, error) { return s.stream.Receive() }
+
+func (s *httpStream) CloseSend() error { return s.stream.CloseRequest() }
 
 func (s *httpStream) Close() error {
 	s.cancel()
