@@ -61,11 +61,15 @@ type postgresEngine struct {
 	late sync.WaitGroup // commits that are under way, also those for which nobody waits any more
 }
 
-func openPostgres(ctx context.Context, url string, log *slog.Logger) (_ *Store, err error) {
+func openPostgres(ctx context.Context, url string, log *slog.Logger) (*Store, error) {
 	config, err := postgresConfig(url)
 	if err != nil {
 		return nil, err
 	}
+	return startPostgres(ctx, config, log)
+}
+
+func startPostgres(ctx context.Context, config *pgxpool.Config, log *slog.Logger) (_ *Store, err error) {
 	pool, err := pgxpool.NewWithConfig(ctx, config)
 	if err != nil {
 		return nil, fmt.Errorf("database: %w", err)

@@ -61,54 +61,13 @@ func TestNoReadScansATable(t *testing.T) {
 	seen := &recorder{Interface: logger.Discard}
 	e.reads.Logger = seen
 	user := members[0].User
-	ctx := t.Context()
-	for name, read := range map[string]func() error{
-		"Member":            func() error { _, _, err := s.Member(ctx, chat.MemberKey{Conversation: id, User: user}); return err },
-		"ConversationState": func() error { _, _, err := s.ConversationState(ctx, id); return err },
-		"ReadByOthers":      func() error { _, err := s.ReadByOthers(ctx, id, user); return err },
-		"history, newest":   func() error { _, err := s.Messages(ctx, id, chat.MessagePage{Limit: 2}); return err },
-		"history, before":   func() error { _, err := s.Messages(ctx, id, chat.MessagePage{Limit: 2, Before: 5}); return err },
-		"history, after":    func() error { _, err := s.Messages(ctx, id, chat.MessagePage{Limit: 2, After: 2}); return err },
-		"history, around":   func() error { _, err := s.Messages(ctx, id, chat.MessagePage{Limit: 2, Around: 4}); return err },
-		"Events": func() error {
-			_, _, err := s.Events(ctx, []chat.EventPosition{{Conversation: id}}, 10, 1000)
-			return err
-		},
-		"Members":           func() error { _, err := s.Members(ctx, id, 0, 10); return err },
-		"Memberships":       func() error { _, err := s.Memberships(ctx, user); return err },
-		"Summaries":         func() error { _, err := s.Summaries(ctx, user, []chat.ConversationID{id}); return err },
-		"all summaries":     func() error { _, err := s.ChangedSummaries(ctx, user, nil, 0, 10); return err },
-		"changed summaries": func() error { _, err := s.ChangedSummaries(ctx, user, []int64{1}, 0, 10); return err },
-		"recent summaries": func() error {
-			_, err := s.RecentSummaries(ctx, user, chat.RecentCursor{UpdateTime: time.Now().Add(time.Hour), Conversation: 1}, 10)
-			return err
-		},
-		"Shared":      func() error { _, err := s.Shared(ctx, user, []chat.UserID{members[1].User, 99}); return err },
-		"Users":       func() error { _, err := s.Users(ctx, []chat.UserID{user}); return err },
-		"SearchUsers": func() error { _, err := s.SearchUsers(ctx, "user na", 10); return err },
-		"SearchMessages": func() error {
-			_, err := s.SearchMessages(ctx, chat.SearchQuery{User: user, Words: []string{"some"}, Limit: 1})
-			return err
-		},
-		"the search's next page": func() error {
-			_, err := s.SearchMessages(ctx, chat.SearchQuery{User: user, Words: []string{"some"}, Limit: 1, Before: chat.SearchCursor{Conversation: id, Seq: 5}})
-			return err
-		},
-		"LastSeen":  func() error { _, _, err := s.LastSeen(ctx, []chat.UserID{user}); return err },
-		"Batches":   func() error { _, err := s.Batches(ctx, 0, 1, 10); return err },
-		"Tops":      func() error { _, err := s.Tops(ctx); return err },
-		"BatchIDs":  func() error { _, err := s.BatchIDs(ctx, []int64{2}); return err },
-		"the index": func() error { _, _, err := readChanges(s.db(ctx), 1, 10); return err },
-		"a view": func() error {
-			_, err := readView(s.db(ctx), &chat.Reads{
-				Conversations: []chat.ConversationID{id}, CreateKeys: []chat.CreateKey{{Conversation: id, Key: "key"}},
-				Members: []chat.MemberKey{{Conversation: id, User: user}}, Messages: []chat.MessageKey{{Conversation: id, Seq: 3}},
-				ClientIDs: []chat.ClientKey{{Conversation: id, Sender: user}}, Users: []chat.UserID{user},
-				Ordinals: []chat.MessageKey{{Conversation: id, Seq: 3}},
-			})
-			return err
-		},
-	} {
+	reads := readsOf(t.Context(), s, id, user, members[1].User)
+	reads["the index"] = func() error { _, _, err := readChanges(s.db(t.Context()), 1, 10); return err }
+	reads["a view"] = func() error {
+		_, err := readView(s.db(t.Context()), everyRead(id, user))
+		return err
+	}
+	for name, read := range reads {
 		t.Run(name, func(t *testing.T) {
 			seen.take()
 			if err := read(); err != nil {
@@ -127,6 +86,61 @@ func TestNoReadScansATable(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// readsOf are all kinds of reads by which a member of a conversation comes to know it.
+func readsOf(ctx context.Context, s *Store, id chat.ConversationID, user, other chat.UserID) map[string]func() error {
+	since := make([]int64, s.Shards())
+	for i := range since {
+		since[i] = 1
+	}
+	return map[string]func() error{
+		"Member":            func() error { _, _, err := s.Member(ctx, chat.MemberKey{Conversation: id, User: user}); return err },
+		"ConversationState": func() error { _, _, err := s.ConversationState(ctx, id); return err },
+		"ReadByOthers":      func() error { _, err := s.ReadByOthers(ctx, id, user); return err },
+		"history, newest":   func() error { _, err := s.Messages(ctx, id, chat.MessagePage{Limit: 2}); return err },
+		"history, before":   func() error { _, err := s.Messages(ctx, id, chat.MessagePage{Limit: 2, Before: 5}); return err },
+		"history, after":    func() error { _, err := s.Messages(ctx, id, chat.MessagePage{Limit: 2, After: 2}); return err },
+		"history, around":   func() error { _, err := s.Messages(ctx, id, chat.MessagePage{Limit: 2, Around: 4}); return err },
+		"Events": func() error {
+			_, _, err := s.Events(ctx, []chat.EventPosition{{Conversation: id}}, 10, 1000)
+			return err
+		},
+		"Members":           func() error { _, err := s.Members(ctx, id, 0, 10); return err },
+		"Memberships":       func() error { _, err := s.Memberships(ctx, user); return err },
+		"Summaries":         func() error { _, err := s.Summaries(ctx, user, []chat.ConversationID{id}); return err },
+		"all summaries":     func() error { _, err := s.ChangedSummaries(ctx, user, nil, 0, 10); return err },
+		"changed summaries": func() error { _, err := s.ChangedSummaries(ctx, user, since, 0, 10); return err },
+		"recent summaries": func() error {
+			_, err := s.RecentSummaries(ctx, user, chat.RecentCursor{UpdateTime: time.Now().Add(time.Hour), Conversation: 1}, 10)
+			return err
+		},
+		"Shared":      func() error { _, err := s.Shared(ctx, user, []chat.UserID{other, 99}); return err },
+		"Users":       func() error { _, err := s.Users(ctx, []chat.UserID{user}); return err },
+		"SearchUsers": func() error { _, err := s.SearchUsers(ctx, "user na", 10); return err },
+		"SearchMessages": func() error {
+			_, err := s.SearchMessages(ctx, chat.SearchQuery{User: user, Words: []string{"some"}, Limit: 1})
+			return err
+		},
+		"the search's next page": func() error {
+			_, err := s.SearchMessages(ctx, chat.SearchQuery{User: user, Words: []string{"some"}, Limit: 1, Before: chat.SearchCursor{Conversation: id, Seq: 5}})
+			return err
+		},
+		"LastSeen": func() error { _, _, err := s.LastSeen(ctx, []chat.UserID{user}); return err },
+		"Batches":  func() error { _, err := s.Batches(ctx, 0, 1, 10); return err },
+		"Tops":     func() error { _, err := s.Tops(ctx); return err },
+		"BatchIDs": func() error { _, err := s.BatchIDs(ctx, []int64{2}); return err },
+	}
+}
+
+// everyRead has a transaction see one thing of every kind.
+func everyRead(id chat.ConversationID, user chat.UserID) *chat.Reads {
+	return &chat.Reads{
+		Conversations: []chat.ConversationID{id}, CreateKeys: []chat.CreateKey{{Conversation: id, Key: "key"}},
+		Members: []chat.MemberKey{{Conversation: id, User: user}}, Messages: []chat.MessageKey{{Conversation: id, Seq: 3}},
+		ClientIDs: []chat.ClientKey{{Conversation: id, Sender: user}}, Users: []chat.UserID{user},
+		Ordinals: []chat.MessageKey{{Conversation: id, Seq: 3}},
 	}
 }
 

@@ -1,0 +1,144 @@
+package store
+
+import (
+	"context"
+	"log/slog"
+	"regexp"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/natterjack-chat/natterjack/server/chat"
+	"github.com/natterjack-chat/natterjack/server/internal/testservers"
+)
+
+// plans keeps how the server carried out the statements of a store: auto_explain tells after each.
+type plans struct {
+	mu   sync.Mutex
+	list []string
+}
+
+func (p *plans) note(_ *pgconn.PgConn, n *pgconn.Notice) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.list = append(p.list, n.Message)
+}
+
+func (p *plans) take() []string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	taken := p.list
+	p.list = nil
+	return taken
+}
+
+// explained opens a store that tells its plans, with the settings given on top of its own.
+func explained(t *testing.T, url string, settings ...string) (*Store, *plans) {
+	t.Helper()
+	config, err := postgresConfig(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	seen := &plans{}
+	config.ConnConfig.OnNotice = seen.note
+	after := config.AfterConnect
+	config.AfterConnect = func(ctx context.Context, c *pgx.Conn) error {
+		settings := append([]string{`LOAD 'auto_explain'`, `SET auto_explain.log_level = notice`, `SET auto_explain.log_min_duration = 0`}, settings...)
+		if _, err := c.Exec(ctx, strings.Join(settings, "; ")); err != nil {
+			return err
+		}
+		return after(ctx, c)
+	}
+	s, err := startPostgres(t.Context(), config, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = s.Close() })
+	return s, seen
+}
+
+const ourTables = `(events|members|conversations|conversation_heads|users|user_words|commit_log|sessions|access_tokens|refresh_tokens)`
+
+var (
+	sequential = regexp.MustCompile(`Seq Scan on ` + ourTables + `\b`)
+	// An index that is read from one end to the other is no better. Behind a limit it is not read to the end, which only the one of usernames is good for.
+	byIndex = regexp.MustCompile(`(?m)(Index Scan|Index Only Scan|Index Scan Backward|Index Only Scan Backward) using (\S+) on .*\n(.*)$`)
+)
+
+// wasteful says what is wrong with a plan.
+func wasteful(plan string) string {
+	if found := sequential.FindString(plan); found != "" {
+		return found
+	}
+	for _, found := range byIndex.FindAllStringSubmatch(plan, -1) {
+		if !strings.Contains(found[3], "Index Cond") {
+			return found[0]
+		}
+	}
+	return ""
+}
+
+func TestNoStatementReadsAWholeTable(t *testing.T) {
+	url := testservers.Postgres(t)
+	f := fill(t, url, 3000, 100)
+	for name, settings := range map[string][]string{
+		"by its own settings": nil,
+		// The planner finds the same ways where nothing keeps it from others.
+		"by the server's settings": {"SET enable_seqscan = on"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s, seen := explained(t, url, settings...)
+			id := f.conversations[7]
+			statements := readsOf(t.Context(), s, id, 1, 2)
+			statements["search in one conversation"] = func() error {
+				_, err := s.SearchMessages(t.Context(), chat.SearchQuery{User: 1, Conversation: id, Words: []string{"w900"}, Limit: 5})
+				return err
+			}
+			statements["search for a common word in one conversation"] = func() error {
+				_, err := s.SearchMessages(t.Context(), chat.SearchQuery{User: 1, Conversation: id, Words: []string{"w0"}, Limit: 5})
+				return err
+			}
+			statements["a commit"] = func() error { return commitOfEverything(t.Context(), s, id) }
+			for name, run := range statements {
+				t.Run(name, func(t *testing.T) {
+					// Prepared statements get a plan for any values, if it seems as good, after five with the values given.
+					for range 7 {
+						seen.take()
+						if err := run(); err != nil {
+							t.Fatal(err)
+						}
+						all := seen.take()
+						if len(all) == 0 {
+							t.Fatal("no plan was told")
+						}
+						for _, plan := range all {
+							if found := wasteful(plan); found != "" {
+								t.Fatalf("%s\nin\n%s", found, plan)
+							}
+						}
+					}
+				})
+			}
+		})
+	}
+}
+
+// commitOfEverything sees and changes something of every kind.
+func commitOfEverything(ctx context.Context, s *Store, id chat.ConversationID) error {
+	_, err := s.Commit(ctx, everyRead(id, 1), func(v *chat.View) (*chat.Writes, error) {
+		c := v.Conversations[id]
+		m, e := v.Members[chat.MemberKey{Conversation: id, User: 1}], v.Messages[chat.MessageKey{Conversation: id, Seq: 3}]
+		c.LastSeq++
+		m.ReadSeq++
+		return &chat.Writes{
+			Changed: []*chat.ConversationState{c}, Heads: []*chat.ConversationState{c}, Messages: []*chat.Message{e},
+			Events: []chat.Event{{Conversation: id, Seq: c.LastSeq, Kind: chat.EventConversation}},
+			Members: []*chat.Member{{Conversation: id, User: 9, Role: chat.Regular, JoinedSeq: c.LastSeq}},
+			Marks:   []*chat.Member{m},
+		}, nil
+	})
+	return err
+}
