@@ -33,6 +33,7 @@ func (s *Service) Authenticate(ctx context.Context, accessToken string, address 
 		return s.identity(t)
 	case tokenUnknown:
 		return Identity{}, invalidSession()
+	case notCached:
 	}
 	if err := s.checkFlood(address); err != nil {
 		return Identity{}, err

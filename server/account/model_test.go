@@ -2,7 +2,6 @@ package account_test
 
 import (
 	"fmt"
-	"io"
 	"log/slog"
 	"slices"
 	"testing"
@@ -71,7 +70,7 @@ func newModel(t *rapid.T) *model {
 	plenty := account.Rate{Burst: 1 << 20, Every: time.Nanosecond}
 	m.service = account.New(account.Config{
 		Store: accounttest.NewMemory(), Revoker: m.told, Clock: func() time.Time { return m.now },
-		Logger: slog.New(slog.NewTextHandler(io.Discard, nil)),
+		Logger: slog.New(slog.DiscardHandler),
 		Settings: account.Settings{
 			HashCost: cheap, AccessTokenLife: modelAccessLife, SessionLife: modelSessionLife, CacheTime: modelCacheTime,
 			SessionsPerUser: modelSessions, SignInsHere: plenty, SignInsAccount: plenty, SignInsAddress: plenty, SignUpsAddress: plenty,

@@ -12,8 +12,6 @@ import (
 	"github.com/natterjack-chat/natterjack/server/chat"
 )
 
-func ptr[T any](v T) *T { return &v }
-
 func TestProfileChangesWhatIsSet(t *testing.T) {
 	f := newFixture(t, nil)
 	in := f.signUp("toad")
@@ -25,10 +23,10 @@ func TestProfileChangesWhatIsSet(t *testing.T) {
 		apply  func()
 	}{
 		{account.ProfileChange{}, func() {}},
-		{account.ProfileChange{DisplayName: ptr(" A töad\u00a0")}, func() { want.DisplayName = "A töad" }},
-		{account.ProfileChange{AvatarURL: ptr("https://example.org/ä.png?x=1#y")}, func() { want.AvatarURL = "https://example.org/ä.png?x=1#y" }},
-		{account.ProfileChange{PresenceHidden: ptr(true), DisplayName: ptr("🐸")}, func() { want.PresenceHidden, want.DisplayName = true, "🐸" }},
-		{account.ProfileChange{AvatarURL: ptr("")}, func() { want.AvatarURL = "" }},
+		{account.ProfileChange{DisplayName: new(" A töad\u00a0")}, func() { want.DisplayName = "A töad" }},
+		{account.ProfileChange{AvatarURL: new("https://example.org/ä.png?x=1#y")}, func() { want.AvatarURL = "https://example.org/ä.png?x=1#y" }},
+		{account.ProfileChange{PresenceHidden: new(true), DisplayName: new("🐸")}, func() { want.PresenceHidden, want.DisplayName = true, "🐸" }},
+		{account.ProfileChange{AvatarURL: new("")}, func() { want.AvatarURL = "" }},
 	} {
 		step.apply()
 		a, err := f.UpdateProfile(f.ctx, caller(in), step.change)
@@ -48,7 +46,7 @@ func TestProfileOfAnAccountThatIsGone(t *testing.T) {
 	f := newFixture(t, nil)
 	_, err := f.Account(f.ctx, chat.Caller{User: 1})
 	f.wantReason(err, chat.ReasonNotFound)
-	_, err = f.UpdateProfile(f.ctx, chat.Caller{User: 1}, account.ProfileChange{PresenceHidden: ptr(true)})
+	_, err = f.UpdateProfile(f.ctx, chat.Caller{User: 1}, account.ProfileChange{PresenceHidden: new(true)})
 	f.wantReason(err, chat.ReasonNotFound)
 	if len(f.told.hidden) != 0 {
 		t.Error("told of it")
@@ -59,13 +57,13 @@ func TestPresenceFollowsHiding(t *testing.T) {
 	f := newFixture(t, nil)
 	in := f.signUp("toad")
 	for _, change := range []account.ProfileChange{
-		{PresenceHidden: ptr(true)}, {DisplayName: ptr("x")}, {PresenceHidden: ptr(false)}, {PresenceHidden: ptr(false)},
+		{PresenceHidden: new(true)}, {DisplayName: new("x")}, {PresenceHidden: new(false)}, {PresenceHidden: new(false)},
 	} {
 		_, err := f.UpdateProfile(f.ctx, caller(in), change)
 		f.must(err)
 	}
 	f.store.Before = func(string) error { return errors.New("broken") }
-	if _, err := f.UpdateProfile(f.ctx, caller(in), account.ProfileChange{PresenceHidden: ptr(true)}); err == nil {
+	if _, err := f.UpdateProfile(f.ctx, caller(in), account.ProfileChange{PresenceHidden: new(true)}); err == nil {
 		t.Error("no error")
 	}
 	if want := []bool{true, false, false}; !slices.Equal(f.told.hidden, want) {

@@ -84,7 +84,7 @@ func (h authHandler) RevokeAllSessions(ctx context.Context, r *authv1.RevokeAllS
 	if err != nil {
 		return nil, err
 	}
-	return &authv1.RevokeAllSessionsResponse{RevokedCount: int32(n)}, nil //nolint:gosec // at most the number of sessions of a user
+	return &authv1.RevokeAllSessionsResponse{RevokedCount: int32(n)}, nil
 }
 
 func (h authHandler) ChangePassword(ctx context.Context, r *authv1.ChangePasswordRequest) (*authv1.ChangePasswordResponse, error) {

@@ -51,7 +51,7 @@ func TestLifeOfAnAccount(t *testing.T) {
 
 		user.DisplayName, user.AvatarUrl = "🐸", "https://example.org/toad.png"
 		updated := must[*authv1.UpdateProfileResponse](t)(s.Auth(p, me).UpdateProfile(ctx, &authv1.UpdateProfileRequest{
-			DisplayName: &user.DisplayName, AvatarUrl: &user.AvatarUrl, PresenceHidden: proto.Bool(true),
+			DisplayName: &user.DisplayName, AvatarUrl: &user.AvatarUrl, PresenceHidden: new(true),
 		}))
 		same(t, "updated", updated.GetAccount(), &authv1.Account{User: user, CreateTime: account.GetCreateTime(), PresenceHidden: true})
 		updated = must[*authv1.UpdateProfileResponse](t)(s.Auth(p, me).UpdateProfile(ctx, &authv1.UpdateProfileRequest{}))
@@ -310,12 +310,12 @@ func TestBadInputOfAuthService(t *testing.T) {
 		{"display_name", signUp(func(r *authv1.SignUpRequest) { r.DisplayName = "a\u202eb" })},
 		{"display_name", signUp(func(r *authv1.SignUpRequest) { r.DisplayName = " \u00a0" })},
 		{"device_name", signUp(func(r *authv1.SignUpRequest) { r.DeviceName = "a\x00" })},
-		{"display_name", update(&authv1.UpdateProfileRequest{DisplayName: proto.String("")})},
-		{"display_name", update(&authv1.UpdateProfileRequest{DisplayName: proto.String("\u200b")})},
-		{"display_name", update(&authv1.UpdateProfileRequest{DisplayName: proto.String("a" + long("\u0301", 10000))})},
-		{"avatar_url", update(&authv1.UpdateProfileRequest{AvatarUrl: proto.String("javascript:alert(1)")})},
-		{"avatar_url", update(&authv1.UpdateProfileRequest{AvatarUrl: proto.String("https://a@example.org/")})},
-		{"avatar_url", update(&authv1.UpdateProfileRequest{AvatarUrl: proto.String("https://" + long("x", 2048))})},
+		{"display_name", update(&authv1.UpdateProfileRequest{DisplayName: new("")})},
+		{"display_name", update(&authv1.UpdateProfileRequest{DisplayName: new("\u200b")})},
+		{"display_name", update(&authv1.UpdateProfileRequest{DisplayName: new("a" + long("\u0301", 10000))})},
+		{"avatar_url", update(&authv1.UpdateProfileRequest{AvatarUrl: new("javascript:alert(1)")})},
+		{"avatar_url", update(&authv1.UpdateProfileRequest{AvatarUrl: new("https://a@example.org/")})},
+		{"avatar_url", update(&authv1.UpdateProfileRequest{AvatarUrl: new("https://" + long("x", 2048))})},
 		{"username", func(ctx context.Context, p nodetest.Protocol, _ *nodetest.User) error {
 			return failure(s.Auth(p, nil).SignIn(ctx, &authv1.SignInRequest{Password: "x"}))
 		}},

@@ -213,14 +213,17 @@ func deleteExpired(f *fixture) {
 	f.same("their session", []any{ok, err}, []any{true, nil})
 }
 
-// atOnce runs fn n times at the same time, and returns in how many it returned true.
-func (f *fixture) atOnce(n int, fn func(i int) bool) int {
+// crowd is how many do something at once.
+const crowd = 16
+
+// atOnce runs fn for each of a crowd at the same time, and returns in how many it returned true.
+func (f *fixture) atOnce(fn func(i int) bool) int {
 	var (
 		all  sync.WaitGroup
 		yes  atomic.Int64
 		open = make(chan struct{})
 	)
-	for i := range n {
+	for i := range crowd {
 		all.Go(func() {
 			<-open
 			if fn(i) {
@@ -242,7 +245,7 @@ func (f *fixture) won(err, expected error) bool {
 }
 
 func oneGetsName(f *fixture) {
-	won := f.atOnce(16, func(i int) bool {
+	won := f.atOnce(func(i int) bool {
 		a := account.Account{User: chat.User{ID: chat.UserID(i + 1), Username: "name"}, CreateTime: now}
 		return f.won(f.store.CreateAccount(f.ctx, a, "name", "hash", newSession(a.ID, 1)), account.ErrUsernameTaken)
 	})
@@ -251,7 +254,7 @@ func oneGetsName(f *fixture) {
 
 func oneChangesPassword(f *fixture) {
 	f.signUp(7)
-	won := f.atOnce(16, func(i int) bool {
+	won := f.atOnce(func(i int) bool {
 		_, err := f.store.SetPassword(f.ctx, 7, 1, fmt.Sprint("hash of ", i), 0)
 		return f.won(err, account.ErrStale)
 	})
@@ -261,7 +264,7 @@ func oneChangesPassword(f *fixture) {
 func refreshesInTurn(f *fixture) {
 	f.signUp(7)
 	s := newSession(7, 1)
-	won := f.atOnce(16, func(i int) bool {
+	won := f.atOnce(func(i int) bool {
 		ok, err := f.store.RefreshSession(f.ctx, s.Series, func(r account.RefreshState) (account.RefreshChange, error) {
 			next := r.Tokens[0].Generation + 1
 			return account.RefreshChange{
@@ -271,14 +274,14 @@ func refreshesInTurn(f *fixture) {
 		})
 		return ok && f.won(err, nil)
 	})
-	f.same("won", won, 16)
-	f.same("generation", f.state(s).Tokens[0].Generation, 16)
+	f.same("won", won, crowd)
+	f.same("generation", f.state(s).Tokens[0].Generation, crowd)
 }
 
 func signInDuringChange(f *fixture) {
 	f.signUp(7)
-	f.atOnce(16, func(i int) bool {
-		if i == 8 {
+	f.atOnce(func(i int) bool {
+		if i == crowd/2 {
 			_, err := f.store.SetPassword(f.ctx, 7, 1, "hash 2", newSession(7, 1).ID)
 			return f.won(err, nil)
 		}
