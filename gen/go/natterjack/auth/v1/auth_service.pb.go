@@ -30,7 +30,8 @@ type SignUpRequest struct {
 	Username string `protobuf:"bytes,1,opt,name=username,proto3" json:"username,omitempty"`
 	// 8 characters at least, 256 bytes at most, of any kind.
 	Password string `protobuf:"bytes,2,opt,name=password,proto3" json:"password,omitempty"`
-	// 1 to 64 characters without control or direction-override characters; empty means the username.
+	// 1 to 64 characters without control or direction-override characters, of which one has to show; white space around them is dropped.
+	// Empty means the username.
 	DisplayName string `protobuf:"bytes,3,opt,name=display_name,json=displayName,proto3" json:"display_name,omitempty"`
 	// What the user will recognise this device by in the list of sessions, at most 64 characters; may be empty.
 	DeviceName    string `protobuf:"bytes,4,opt,name=device_name,json=deviceName,proto3" json:"device_name,omitempty"`
@@ -316,7 +317,8 @@ func (x *RefreshSessionRequest) GetRefreshToken() string {
 	return ""
 }
 
-// RefreshSessionResponse carries the session with its new tokens. Access tokens got before stay valid until they run out.
+// RefreshSessionResponse carries the session with its new tokens. Access tokens got before stay valid until they run out, the newest 16
+// of a session at most.
 type RefreshSessionResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The session.
@@ -872,9 +874,9 @@ func (x *GetAccountResponse) GetAccount() *Account {
 // UpdateProfileRequest carries what is to change; what is unset stays.
 type UpdateProfileRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// 1 to 64 characters without control or direction-override characters.
+	// 1 to 64 characters without control or direction-override characters, of which one has to show; white space around them is dropped.
 	DisplayName *string `protobuf:"bytes,1,opt,name=display_name,json=displayName,proto3,oneof" json:"display_name,omitempty"`
-	// An https URL of at most 2,048 bytes, or empty for none.
+	// An https URL of at most 2,048 bytes without a user in it, or empty for none.
 	AvatarUrl *string `protobuf:"bytes,2,opt,name=avatar_url,json=avatarUrl,proto3,oneof" json:"avatar_url,omitempty"`
 	// Whether others always see the user as offline.
 	PresenceHidden *bool `protobuf:"varint,3,opt,name=presence_hidden,json=presenceHidden,proto3,oneof" json:"presence_hidden,omitempty"`

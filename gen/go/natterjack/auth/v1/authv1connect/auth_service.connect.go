@@ -66,7 +66,8 @@ type AuthServiceClient interface {
 	// SignUp makes an account and signs in. Errors: ALREADY_EXISTS (USERNAME_TAKEN), PERMISSION_DENIED (SIGN_UP_CLOSED).
 	SignUp(context.Context, *v1.SignUpRequest) (*v1.SignUpResponse, error)
 	// SignIn makes a session. Errors: UNAUTHENTICATED (WRONG_CREDENTIALS), the same, in the same time, for an unknown username.
-	// Attempts are limited per account and per address. The oldest session ends where a user has more than 50.
+	// Attempts are limited per account and per address. Where a user has more than 50 sessions, the one ends that was not refreshed for
+	// the longest.
 	SignIn(context.Context, *v1.SignInRequest) (*v1.SignInResponse, error)
 	// RefreshSession exchanges a refresh token for a new pair. The old one is spent: if it is used again more than 30 seconds later,
 	// somebody else has a copy, and the session ends. Within them (an answer was lost) it gives another new pair.
@@ -80,7 +81,8 @@ type AuthServiceClient interface {
 	RevokeSession(context.Context, *v1.RevokeSessionRequest) (*v1.RevokeSessionResponse, error)
 	// RevokeAllSessions ends all of the caller's sessions, or all others.
 	RevokeAllSessions(context.Context, *v1.RevokeAllSessionsRequest) (*v1.RevokeAllSessionsResponse, error)
-	// ChangePassword sets a new password and ends all other sessions. Errors: UNAUTHENTICATED (WRONG_CREDENTIALS).
+	// ChangePassword sets a new password and ends all other sessions. Attempts count as those to sign in do.
+	// Errors: UNAUTHENTICATED (WRONG_CREDENTIALS).
 	ChangePassword(context.Context, *v1.ChangePasswordRequest) (*v1.ChangePasswordResponse, error)
 	// GetAccount reads the caller's account.
 	GetAccount(context.Context, *v1.GetAccountRequest) (*v1.GetAccountResponse, error)
@@ -277,7 +279,8 @@ type AuthServiceHandler interface {
 	// SignUp makes an account and signs in. Errors: ALREADY_EXISTS (USERNAME_TAKEN), PERMISSION_DENIED (SIGN_UP_CLOSED).
 	SignUp(context.Context, *v1.SignUpRequest) (*v1.SignUpResponse, error)
 	// SignIn makes a session. Errors: UNAUTHENTICATED (WRONG_CREDENTIALS), the same, in the same time, for an unknown username.
-	// Attempts are limited per account and per address. The oldest session ends where a user has more than 50.
+	// Attempts are limited per account and per address. Where a user has more than 50 sessions, the one ends that was not refreshed for
+	// the longest.
 	SignIn(context.Context, *v1.SignInRequest) (*v1.SignInResponse, error)
 	// RefreshSession exchanges a refresh token for a new pair. The old one is spent: if it is used again more than 30 seconds later,
 	// somebody else has a copy, and the session ends. Within them (an answer was lost) it gives another new pair.
@@ -291,7 +294,8 @@ type AuthServiceHandler interface {
 	RevokeSession(context.Context, *v1.RevokeSessionRequest) (*v1.RevokeSessionResponse, error)
 	// RevokeAllSessions ends all of the caller's sessions, or all others.
 	RevokeAllSessions(context.Context, *v1.RevokeAllSessionsRequest) (*v1.RevokeAllSessionsResponse, error)
-	// ChangePassword sets a new password and ends all other sessions. Errors: UNAUTHENTICATED (WRONG_CREDENTIALS).
+	// ChangePassword sets a new password and ends all other sessions. Attempts count as those to sign in do.
+	// Errors: UNAUTHENTICATED (WRONG_CREDENTIALS).
 	ChangePassword(context.Context, *v1.ChangePasswordRequest) (*v1.ChangePasswordResponse, error)
 	// GetAccount reads the caller's account.
 	GetAccount(context.Context, *v1.GetAccountRequest) (*v1.GetAccountResponse, error)

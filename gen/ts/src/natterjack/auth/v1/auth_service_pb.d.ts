@@ -33,7 +33,8 @@ export declare type SignUpRequest = Message<"natterjack.auth.v1.SignUpRequest"> 
   password: string;
 
   /**
-   * 1 to 64 characters without control or direction-override characters; empty means the username.
+   * 1 to 64 characters without control or direction-override characters, of which one has to show; white space around them is dropped.
+   * Empty means the username.
    *
    * @generated from field: string display_name = 3;
    */
@@ -162,7 +163,8 @@ export declare type RefreshSessionRequest = Message<"natterjack.auth.v1.RefreshS
 export declare const RefreshSessionRequestSchema: GenMessage<RefreshSessionRequest>;
 
 /**
- * RefreshSessionResponse carries the session with its new tokens. Access tokens got before stay valid until they run out.
+ * RefreshSessionResponse carries the session with its new tokens. Access tokens got before stay valid until they run out, the newest 16
+ * of a session at most.
  *
  * @generated from message natterjack.auth.v1.RefreshSessionResponse
  */
@@ -399,14 +401,14 @@ export declare const GetAccountResponseSchema: GenMessage<GetAccountResponse>;
  */
 export declare type UpdateProfileRequest = Message<"natterjack.auth.v1.UpdateProfileRequest"> & {
   /**
-   * 1 to 64 characters without control or direction-override characters.
+   * 1 to 64 characters without control or direction-override characters, of which one has to show; white space around them is dropped.
    *
    * @generated from field: optional string display_name = 1;
    */
   displayName?: string | undefined;
 
   /**
-   * An https URL of at most 2,048 bytes, or empty for none.
+   * An https URL of at most 2,048 bytes without a user in it, or empty for none.
    *
    * @generated from field: optional string avatar_url = 2;
    */
@@ -468,7 +470,8 @@ export declare const AuthService: GenService<{
   },
   /**
    * SignIn makes a session. Errors: UNAUTHENTICATED (WRONG_CREDENTIALS), the same, in the same time, for an unknown username.
-   * Attempts are limited per account and per address. The oldest session ends where a user has more than 50.
+   * Attempts are limited per account and per address. Where a user has more than 50 sessions, the one ends that was not refreshed for
+   * the longest.
    *
    * @generated from rpc natterjack.auth.v1.AuthService.SignIn
    */
@@ -530,7 +533,8 @@ export declare const AuthService: GenService<{
     output: typeof RevokeAllSessionsResponseSchema;
   },
   /**
-   * ChangePassword sets a new password and ends all other sessions. Errors: UNAUTHENTICATED (WRONG_CREDENTIALS).
+   * ChangePassword sets a new password and ends all other sessions. Attempts count as those to sign in do.
+   * Errors: UNAUTHENTICATED (WRONG_CREDENTIALS).
    *
    * @generated from rpc natterjack.auth.v1.AuthService.ChangePassword
    */
