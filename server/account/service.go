@@ -53,7 +53,7 @@ func DefaultSettings() Settings {
 		AccessTokenLife: time.Hour, SessionLife: 30 * 24 * time.Hour, SessionsPerUser: 50,
 		HashCost: DefaultHashCost, HashesAtOnce: defaultHashesAtOnce(), HashLine: 128,
 		SignInsHere: Rate{10, time.Minute}, SignInsAccount: Rate{100, time.Minute}, SignInsAddress: Rate{100, time.Second},
-		SignUpsAddress: Rate{20, 30 * time.Second},
+		SignUpsAddress: Rate{50, 10 * time.Second},
 		CacheTime:      10 * time.Second, CacheSize: 100_000,
 	}
 }
