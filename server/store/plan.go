@@ -13,9 +13,13 @@ const SmallConversation = 64
 // plan is what a transaction stores, with all that follows from it: the heads that move, and what the log tells of it.
 type plan struct {
 	*chat.Writes
+	view   *view
+	shards int
+
 	created map[chat.ConversationID]bool
-	heads   []*headPlan // created or moved, each once
-	logs    []*logPlan  // one for each shard written to
+	touched map[chat.ConversationID]*headPlan // of every conversation that is written to
+	heads   []*headPlan                       // those whose row is written, in the order in which they came up
+	logs    []*logPlan                        // one for each shard written to
 }
 
 // headPlan is a row of conversation_heads to be written.
@@ -24,10 +28,13 @@ type headPlan struct {
 	head
 	// bump says that the row takes the batch's number. Where it is false only the highest read marks changed.
 	bump bool
+	// listed says that the plan holds it already.
+	listed bool
 	// ordinal runs along with the events.
 	ordinal int64
 }
 
+// logPlan is a row of commit_log to be written.
 type logPlan struct {
 	shard int
 	touched
@@ -36,94 +43,137 @@ type logPlan struct {
 
 // newPlan works out what w means for the tables. It fails where w touches what wasn't read, and so isn't locked.
 func newPlan(w *chat.Writes, v *view, shards int) (*plan, error) {
-	p := &plan{Writes: w, created: make(map[chat.ConversationID]bool, len(w.Created))}
-	heads := make(map[chat.ConversationID]*headPlan, len(w.Heads)+len(w.Created))
-	logs := make(map[int]*logPlan)
-	log := func(id chat.ConversationID) *logPlan {
-		shard := id.Shard(shards)
-		l := logs[shard]
-		if l == nil {
-			l = &logPlan{shard: shard, ranges: make(map[chat.ConversationID]int)}
-			logs[shard] = l
-			p.logs = append(p.logs, l)
-		}
-		return l
-	}
-	headOf := func(id chat.ConversationID) (*headPlan, error) {
-		if h := heads[id]; h != nil {
-			return h, nil
-		}
-		c := v.Conversations[id]
-		old, read := v.heads[id]
-		if c == nil || !read && !p.created[id] {
-			return nil, fmt.Errorf("write to conversation %d, which was not read", id)
-		}
-		log(id)
-		h := &headPlan{ConversationState: c, head: old}
-		heads[id] = h
-		p.heads = append(p.heads, h)
-		return h, nil
+	p := &plan{
+		Writes: w, view: v, shards: shards,
+		created: make(map[chat.ConversationID]bool, len(w.Created)),
+		touched: make(map[chat.ConversationID]*headPlan, len(w.Created)+len(w.Heads)),
 	}
 	for _, c := range w.Created {
 		p.created[c.ID] = true
-		h := &headPlan{ConversationState: c, bump: true}
-		heads[c.ID] = h
-		p.heads = append(p.heads, h)
-		log(c.ID)
+		h := &headPlan{ConversationState: c}
+		p.touched[c.ID] = h
+		p.move(h)
 	}
-	for _, c := range w.Heads {
-		h, err := headOf(c.ID)
-		if err != nil {
+	for _, step := range []func() error{p.planHeads, p.planEvents, p.planMembers} {
+		if err := step(); err != nil {
 			return nil, err
-		}
-		h.ConversationState, h.bump = c, true
-	}
-	for _, c := range w.Changed {
-		h, err := headOf(c.ID)
-		if err != nil {
-			return nil, err
-		}
-		h.bump = true
-	}
-	for i := range w.Events {
-		e := &w.Events[i]
-		h, err := headOf(e.Conversation)
-		if err != nil {
-			return nil, err
-		}
-		if e.Kind == chat.EventMessage {
-			h.lastMessage = e.Seq
-			h.ordinal--
-		}
-		l := log(e.Conversation)
-		l.event(e, l.ranges)
-	}
-	for _, h := range p.heads {
-		h.ordinal += h.LastOrdinal // the ordinal before this batch's messages
-	}
-	for _, list := range [][]*chat.Member{w.Members, w.Marks} {
-		for _, m := range list {
-			if err := p.readMark(m, headOf); err != nil {
-				return nil, err
-			}
-			// A member that comes or changes its role may have moved its marks in the same breath.
-			if m.Active() && m.DeliveredSeq > 0 {
-				l := log(m.Conversation)
-				l.marks = append(l.marks, chat.MemberKey{Conversation: m.Conversation, User: m.User})
-			}
 		}
 	}
 	return p, nil
 }
 
-// readMark takes a member's marks into the conversation's head.
-func (p *plan) readMark(m *chat.Member, headOf func(chat.ConversationID) (*headPlan, error)) error {
-	h, err := headOf(m.Conversation)
+// touch returns the head of a conversation that is written to.
+func (p *plan) touch(id chat.ConversationID) (*headPlan, error) {
+	if h := p.touched[id]; h != nil {
+		return h, nil
+	}
+	c := p.view.Conversations[id]
+	old, read := p.view.heads[id]
+	if c == nil || !read {
+		return nil, fmt.Errorf("write to conversation %d, which was not read", id)
+	}
+	h := &headPlan{ConversationState: c, head: old}
+	p.touched[id] = h
+	return h, nil
+}
+
+// list has a head's row written.
+func (p *plan) list(h *headPlan) {
+	if !h.listed {
+		h.listed = true
+		p.heads = append(p.heads, h)
+	}
+}
+
+// move has a head's row written, with the batch's number.
+func (p *plan) move(h *headPlan) {
+	h.bump = true
+	p.list(h)
+	p.log(h.ID)
+}
+
+// log returns what the log is told of a conversation's shard.
+func (p *plan) log(id chat.ConversationID) *logPlan {
+	shard := id.Shard(p.shards)
+	for _, l := range p.logs {
+		if l.shard == shard {
+			return l
+		}
+	}
+	l := &logPlan{shard: shard, ranges: make(map[chat.ConversationID]int)}
+	p.logs = append(p.logs, l)
+	return l
+}
+
+func (p *plan) planHeads() error {
+	for _, list := range [][]*chat.ConversationState{p.Heads, p.Changed} {
+		for _, c := range list {
+			h, err := p.touch(c.ID)
+			if err != nil {
+				return err
+			}
+			h.ConversationState = c
+			p.move(h)
+		}
+	}
+	return nil
+}
+
+func (p *plan) planEvents() error {
+	for i := range p.Events {
+		e := &p.Events[i]
+		h, err := p.touch(e.Conversation)
+		if err != nil {
+			return err
+		}
+		p.move(h)
+		if e.Kind == chat.EventMessage {
+			h.lastMessage = e.Seq
+			h.ordinal--
+		}
+		l := p.log(e.Conversation)
+		l.event(e, l.ranges)
+	}
+	for _, h := range p.heads {
+		h.ordinal += h.LastOrdinal // the ordinal before this batch's messages
+	}
+	for _, m := range p.Messages {
+		if _, err := p.touch(m.Conversation); err != nil {
+			return err
+		}
+		p.log(m.Conversation)
+	}
+	return nil
+}
+
+func (p *plan) planMembers() error {
+	for _, list := range [][]*chat.Member{p.Members, p.Marks} {
+		for _, m := range list {
+			if err := p.planMember(m); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// planMember takes a member's marks into the conversation's head and into the log.
+func (p *plan) planMember(m *chat.Member) error {
+	h, err := p.touch(m.Conversation)
 	if err != nil {
 		return err
 	}
-	h.reads.raise(m.User, m.ReadSeq)
-	h.bump = h.bump || h.MemberCount <= SmallConversation
+	if h.reads.raise(m.User, m.ReadSeq) {
+		p.list(h)
+	}
+	if h.MemberCount <= SmallConversation {
+		p.move(h)
+	}
+	l := p.log(m.Conversation)
+	// A member that comes or changes its role may have moved its marks in the same breath.
+	if m.Active() && m.DeliveredSeq > 0 {
+		l.marks = append(l.marks, chat.MemberKey{Conversation: m.Conversation, User: m.User})
+	}
 	return nil
 }
 

@@ -18,7 +18,7 @@ import (
 type filling struct {
 	store         *Store
 	url           string
-	conversations []chat.ConversationID // each of the users 1 and 2, and one that is this conversation's own
+	conversations []chat.ConversationID // each of three users; the first 100 also of the users 1 and 2
 	each          int                   // messages in each
 }
 
@@ -52,9 +52,12 @@ func fill(tb testing.TB, url string, conversations, each int) *filling {
 			updated_at, top_read_seq, top_reader_id, next_read_seq)
 		SELECT id, $2, $2, $2, 1, 3, 1, $2, 0, 0, 0 FROM unnest($1::bigint[]) AS id`, all, each)
 	run(`INSERT INTO members (user_id, conversation_id, role, joined_seq, left_seq, read_seq, read_ordinal, delivered_seq, read_at, delivered_at, changed_no)
-		SELECT u, id, 2, 1, 0, 0, 0, 0, 0, 0, 1 FROM unnest($1::bigint[]) WITH ORDINALITY AS c(id, n), unnest(ARRAY[1, 2, 2 + n]) AS u`, all)
+		SELECT u, id, 2, 1, 0, 0, 0, 0, 0, 0, 1 FROM unnest($1::bigint[]) WITH ORDINALITY AS c(id, n),
+			unnest(CASE WHEN n <= 100 THEN ARRAY[1, 2] ELSE '{}' END || ARRAY[2 + n, 2 + (n + 7) % $2, 2 + (n + 11) % $2]) AS u
+		ON CONFLICT DO NOTHING`, all, conversations)
 	run(`INSERT INTO commit_log (shard, no, id, prev_id, at, touched)
-		SELECT shard, no, no, no - 1, 0, '' FROM generate_series(0, 15) AS shard, generate_series(1, $1) AS no`, max(1000, each/10))
+		SELECT shard, no, no, no - 1, 0, $2 FROM generate_series(0, 15) AS shard, generate_series(1, $1) AS no`,
+		max(1000, each/10), (&touched{}).encode())
 	f.messages(tb, pool, random)
 	for _, table := range []string{"users", "user_words", "conversations", "conversation_heads", "members", "events", "commit_log"} {
 		run(`VACUUM ANALYZE ` + table)

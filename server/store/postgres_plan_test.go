@@ -83,7 +83,7 @@ func wasteful(plan string) string {
 
 func TestNoStatementReadsAWholeTable(t *testing.T) {
 	url := testservers.Postgres(t)
-	f := fill(t, url, 3000, 100)
+	f := fill(t, url, 10_000, 30)
 	for name, settings := range map[string][]string{
 		"by its own settings": nil,
 		// The planner finds the same ways where nothing keeps it from others.
@@ -128,14 +128,14 @@ func TestNoStatementReadsAWholeTable(t *testing.T) {
 
 // commitOfEverything sees and changes something of every kind.
 func commitOfEverything(ctx context.Context, s *Store, id chat.ConversationID) error {
-	_, err := s.Commit(ctx, everyRead(id, 1), func(v *chat.View) (*chat.Writes, error) {
+	_, err := s.Commit(ctx, *everyRead(id, 1), func(v *chat.View) (*chat.Writes, error) {
 		c := v.Conversations[id]
 		m, e := v.Members[chat.MemberKey{Conversation: id, User: 1}], v.Messages[chat.MessageKey{Conversation: id, Seq: 3}]
 		c.LastSeq++
 		m.ReadSeq++
 		return &chat.Writes{
 			Changed: []*chat.ConversationState{c}, Heads: []*chat.ConversationState{c}, Messages: []*chat.Message{e},
-			Events: []chat.Event{{Conversation: id, Seq: c.LastSeq, Kind: chat.EventConversation}},
+			Events:  []chat.Event{{Conversation: id, Seq: c.LastSeq, Kind: chat.EventConversation}},
 			Members: []*chat.Member{{Conversation: id, User: 9, Role: chat.Regular, JoinedSeq: c.LastSeq}},
 			Marks:   []*chat.Member{m},
 		}, nil
