@@ -103,7 +103,7 @@ func (w *world) checkSummaries(user chat.UserID, pageSize int) {
 
 	var recent []chat.Summary
 	var cursor chat.RecentCursor
-	for {
+	for next := w.pages(); ; next() {
 		page, err := w.Store.RecentSummaries(w.ctx, user, cursor, pageSize)
 		w.ok(err)
 		recent = append(recent, page...)
@@ -121,7 +121,7 @@ func (w *world) changedPages(user chat.UserID, since []int64, pageSize int) []ch
 	w.Helper()
 	var all []chat.Summary
 	var after chat.ConversationID
-	for {
+	for next := w.pages(); ; next() {
 		page, err := w.Store.ChangedSummaries(w.ctx, user, since, after, pageSize)
 		w.ok(err)
 		all = append(all, page...)
@@ -150,7 +150,7 @@ func (w *world) checkMembers(c *conversation, pageSize int) {
 		want = append(want, chat.MemberInfo{Member: *m, Profile: w.users[m.User]})
 	}
 	var after chat.UserID
-	for {
+	for next := w.pages(); ; next() {
 		page, err := w.Store.Members(w.ctx, c.ID, after, pageSize)
 		w.ok(err)
 		got = append(got, page...)
@@ -196,7 +196,7 @@ func (w *world) checkLog(pageSize int) {
 	same(w, "tops", tops.Nos, w.nos())
 	for shard, list := range w.batches {
 		var got []chat.Batch
-		for {
+		for next := w.pages(); ; next() {
 			page, err := w.Store.Batches(w.ctx, shard, int64(len(got)), pageSize)
 			w.ok(err)
 			got = append(got, page...)

@@ -20,7 +20,8 @@ func testHistory(w *world) {
 	// Walking from one end to the other by pages of any size sees every message once.
 	for limit := 1; limit <= n+1; limit++ {
 		var down, up []chat.Message
-		for page := (chat.MessagePage{Limit: limit}); ; {
+		next := w.pages()
+		for page := (chat.MessagePage{Limit: limit}); ; next() {
 			list, err := w.Store.Messages(w.ctx, c.ID, page)
 			w.ok(err)
 			down = append(append([]chat.Message{}, list.Messages...), down...)
@@ -30,7 +31,7 @@ func testHistory(w *world) {
 			page.Before = list.Messages[0].Seq
 		}
 		same(w, "history walked backwards", down, c.history())
-		for page := (chat.MessagePage{Limit: limit, After: 1}); ; {
+		for page := (chat.MessagePage{Limit: limit, After: 1}); ; next() {
 			list, err := w.Store.Messages(w.ctx, c.ID, page)
 			w.ok(err)
 			up = append(up, list.Messages...)

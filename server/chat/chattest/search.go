@@ -115,7 +115,7 @@ func testSearchPages(w *world) {
 	for limit := 1; limit <= 21; limit++ {
 		var got []string
 		q := chat.SearchQuery{User: ben, Words: []string{"needle"}, Limit: limit}
-		for {
+		for next := w.pages(); ; next() {
 			page, err := w.Store.SearchMessages(w.ctx, q)
 			w.ok(err)
 			for _, m := range page {

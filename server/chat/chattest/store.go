@@ -142,6 +142,17 @@ func WantError(t T, err error, reason chat.Reason) {
 	}
 }
 
+// pages counts the pages of a list, and ends the test where they have no end.
+func (w *world) pages() func() {
+	n := 0
+	return func() {
+		w.Helper()
+		if n++; n > 500 {
+			w.Fatal("the pages have no end")
+		}
+	}
+}
+
 // same ends the test if two values differ, empty and missing lists being the same.
 func same(t T, what string, got, want any) {
 	t.Helper()
