@@ -169,17 +169,24 @@ func (s *Server) unaryLimits(next http.Handler) http.Handler {
 		control := http.NewResponseController(w)
 		_ = control.SetReadDeadline(deadline) // a connection that knows no deadlines is a test's
 		_ = control.SetWriteDeadline(deadline)
-		r.Body = &boundedBody{
-			ReadCloser: r.Body, request: requestFrom(r.Context()), left: s.limits.RequestBytes + envelopePrefix, control: control,
-		}
+		r.Body = s.bounded(r, control)
 		ctx, cancel := context.WithDeadline(r.Context(), deadline)
 		defer cancel()
 		next.ServeHTTP(w, r.WithContext(ctx))
 	})
 }
 
-// envelopePrefix is what gRPC and streams put before a message.
+// envelopePrefix is what gRPC and streams put before a message, and unary Connect does not.
 const envelopePrefix = 5
+
+// bounded returns the body of a request that consists of one message.
+func (s *Server) bounded(r *http.Request, control *http.ResponseController) io.ReadCloser {
+	most := s.limits.RequestBytes
+	if t := r.Header.Get("Content-Type"); strings.HasPrefix(t, "application/grpc") || strings.HasPrefix(t, "application/connect") {
+		most += envelopePrefix
+	}
+	return &boundedBody{ReadCloser: r.Body, request: requestFrom(r.Context()), left: most, control: control}
+}
 
 // boundedBody ends a request that is too large, with an error that reaches the client. One goroutine reads it.
 type boundedBody struct {

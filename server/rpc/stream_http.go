@@ -97,9 +97,7 @@ func (s *Server) boundedRequest(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		control := http.NewResponseController(w)
 		_ = control.SetReadDeadline(time.Now().Add(s.limits.HelloTimeout))
-		r.Body = &boundedBody{
-			ReadCloser: r.Body, request: requestFrom(r.Context()), left: s.limits.RequestBytes + envelopePrefix, control: control,
-		}
+		r.Body = s.bounded(r, control)
 		next.ServeHTTP(w, r)
 	})
 }
