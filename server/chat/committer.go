@@ -228,7 +228,7 @@ func (c *committer) attempt(batch []*op, lookup bool) error {
 		for _, o := range batch {
 			o.err = o.apply(t)
 		}
-		if planted.Bug(planted.AckBeforeCommit) {
+		if planted.Bug(planted.AckBeforeCommit) && len(t.out.Events) > 0 && t.out.Events[0].Kind == EventMessage {
 			for _, o := range batch {
 				o.done(o.err)
 				o.done = func(error) {}

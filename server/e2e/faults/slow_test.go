@@ -2,6 +2,7 @@ package faults
 
 import (
 	"context"
+	"fmt"
 	"strings"
 	"sync"
 	"testing"
@@ -62,7 +63,7 @@ func TestStoppedReadersHurtOnlyThemselves(t *testing.T) {
 	fast, room, g := f.Devices(), f.Rooms()[0], newGate()
 	t.Cleanup(g.open) // closing them waits for their readers
 	for i := range stopped {
-		_, err := f.Users()[2].Device("slow"+string(rune('A'+i)), fleet.DeviceOptions{Brake: g.wait, ReceiveBuffer: 64 << 10})
+		_, err := f.Users()[2].Device(fmt.Sprintf("slow%d", i), fleet.DeviceOptions{Brake: g.wait, ReceiveBuffer: 64 << 10})
 		if err != nil {
 			t.Fatal(err)
 		}

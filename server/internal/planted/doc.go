@@ -13,7 +13,7 @@ type Name string
 
 // The faults.
 const (
-	// AckBeforeCommit answers senders before the commit.
+	// AckBeforeCommit answers the senders of messages before the commit.
 	AckBeforeCommit Name = "ack-before-commit"
 	// SeqOutsideLock takes a conversation's seq from a counter that no transaction rolls back.
 	SeqOutsideLock Name = "seq-outside-lock"
