@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
-	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -26,6 +25,12 @@ const (
 	sqliteShards = 1
 	// sqliteBusyMillis is how long a statement waits for a lock of another process, such as a backup's.
 	sqliteBusyMillis = 5000
+	// walPages is after how many pages of 4 KiB a commit also copies the write-ahead log into the database. Pages that are written again and
+	// again in between are copied once. Copying from a goroutine and a connection of its own was measured and is worse: at 10,000 messages/s in
+	// batches of 50, a commit took 2.2 ms instead of 1.7 in the middle, and 23 to 34 ms at worst instead of 11 to 16 (2 cores, November 2026).
+	walPages = 4096
+	// walLimit is to what size in bytes the log's file is cut back after it was larger.
+	walLimit = 64 << 20
 	// Page caches in KiB, the writer's and each reader's.
 	writerCacheKiB = 64 << 10
 	readerCacheKiB = 8 << 10
@@ -38,7 +43,6 @@ type sqliteEngine struct {
 	pool   *sql.DB  // the readers
 	reads  *gorm.DB // on pool
 	index  *searchIndex
-	copier *checkpointer
 	epoch  int64
 }
 
@@ -70,9 +74,6 @@ func openSQLite(ctx context.Context, path string, log *slog.Logger) (_ *Store, e
 	}
 	if e.index, err = openIndex(ctx, path+".search", e.reads, e.epoch, log); err != nil {
 		return nil, err
-	}
-	if e.copier, err = startCheckpointer(path, e.writer, log); err != nil {
-		return nil, fmt.Errorf("database %s: %w", path, err)
 	}
 	return &Store{engine: e, reads: e.reads, shards: sqliteShards, logger: log}, nil
 }
@@ -129,7 +130,7 @@ func claimSQLite(path string) (string, *flock.Flock, error) {
 func writerDSN(path string) string {
 	return sqliteDSN(path, "_txlock=immediate",
 		pragma("journal_mode", "WAL"), pragma("synchronous", "FULL"), pragma("cache_size", -writerCacheKiB),
-		pragma("wal_autocheckpoint", 0), pragma("journal_size_limit", walLimit))
+		pragma("wal_autocheckpoint", walPages), pragma("journal_size_limit", walLimit))
 }
 
 func readerDSN(path string) string {
@@ -157,9 +158,9 @@ func openGORM(conn gorm.ConnPool, prepare bool) (*gorm.DB, error) {
 func (e *sqliteEngine) loadMeta(ctx context.Context) (epoch int64, err error) {
 	var shards int
 	err = e.write(ctx, func(tx *gorm.DB) error {
-		// A new file is another history than the one it replaces, so it begins with another epoch. 52 bits are exact in every JSON.
+		// A new file is another history than the one it replaces, so it begins with another epoch.
 		err := tx.Exec(`INSERT INTO store_meta (key, value) VALUES ('epoch', ?), ('shards', ?) ON CONFLICT DO NOTHING`,
-			rand.Int64N(1<<52-1)+1, sqliteShards).Error
+			newEpoch(), sqliteShards).Error
 		if err != nil {
 			return err
 		}
@@ -182,9 +183,6 @@ func (e *sqliteEngine) close() error {
 	var errs []error
 	if e.index != nil {
 		errs = append(errs, e.index.close())
-	}
-	if e.copier != nil {
-		errs = append(errs, e.copier.close())
 	}
 	if e.pool != nil {
 		errs = append(errs, e.pool.Close())

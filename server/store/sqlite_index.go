@@ -89,7 +89,7 @@ var (
 func (x *searchIndex) connect(ctx context.Context, path string, epoch int64) (err error) {
 	if x.write, err = sql.Open(sqlitedialect.DriverName, sqliteDSN(path, "_txlock=immediate",
 		pragma("journal_mode", "WAL"), pragma("synchronous", "NORMAL"), pragma("cache_size", -writerCacheKiB/4),
-		pragma("wal_autocheckpoint", checkpointPages), pragma("journal_size_limit", walLimit))); err != nil {
+		pragma("wal_autocheckpoint", walPages), pragma("journal_size_limit", walLimit))); err != nil {
 		return err
 	}
 	x.write.SetMaxOpenConns(1)

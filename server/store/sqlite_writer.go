@@ -15,8 +15,6 @@ type sqliteWriter struct {
 	db *sql.DB
 	// turn holds one token while the connection is in use. A channel, so that waiting for it can be given up.
 	turn chan struct{}
-	// committed holds a token if there were commits since it was last taken out.
-	committed chan struct{}
 
 	conn *preparedConn // nil until the first transaction, and after one that left the connection in doubt
 	orm  *gorm.DB      // on conn
@@ -59,7 +57,7 @@ func newSQLiteWriter(dsn string) *sqliteWriter {
 		panic(err) // only for a driver that isn't registered
 	}
 	db.SetMaxOpenConns(1)
-	return &sqliteWriter{db: db, turn: make(chan struct{}, 1), committed: make(chan struct{}, 1)}
+	return &sqliteWriter{db: db, turn: make(chan struct{}, 1)}
 }
 
 // transaction runs fn in a transaction that is durable once it returns nil; fn says whether there is anything to store. ctx is for
@@ -95,19 +93,7 @@ func (w *sqliteWriter) transaction(ctx context.Context, fn func() (store bool, e
 		return translateCommit(err)
 	}
 	done = true
-	signal(w.committed)
 	return nil
-}
-
-// pause runs fn while nobody writes.
-func (w *sqliteWriter) pause(ctx context.Context, fn func() error) error {
-	select {
-	case w.turn <- struct{}{}:
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-	defer func() { <-w.turn }()
-	return fn()
 }
 
 // open connects, if there is no connection that can be trusted.
