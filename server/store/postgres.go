@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"math/rand/v2"
 	"net"
 	"runtime"
 	"strings"
@@ -56,9 +55,10 @@ type postgresEngine struct {
 	orm  *gorm.DB // on db
 	log  *slog.Logger
 
-	ctx  context.Context // ends with the engine, and with it what late waits for
-	stop context.CancelFunc
-	late sync.WaitGroup // commits that are under way, also those for which nobody waits any more
+	ctx    context.Context // ends with the engine
+	stop   context.CancelFunc
+	late   sync.WaitGroup // commits under way, also those for which nobody waits any more
+	upkept sync.WaitGroup // runUpkeep
 }
 
 func openPostgres(ctx context.Context, url string, log *slog.Logger) (*Store, error) {
@@ -102,6 +102,7 @@ func startPostgres(ctx context.Context, config *pgxpool.Config, log *slog.Logger
 	if err != nil {
 		return nil, err
 	}
+	e.upkept.Go(e.runUpkeep)
 	return &Store{engine: e, reads: e.orm, shards: postgresShards, logger: log}, nil
 }
 
@@ -218,9 +219,6 @@ func postgresMeta(ctx context.Context, db *sql.DB) error {
 	return err
 }
 
-// newEpoch tells one history of a database from another. 52 bits are exact in every JSON.
-func newEpoch() int64 { return rand.Int64N(1<<52-1) + 1 }
-
 // close waits for commits under way, as long as one may take.
 func (e *postgresEngine) close() error {
 	done := make(chan struct{})
@@ -234,6 +232,7 @@ func (e *postgresEngine) close() error {
 	}
 	e.stop()
 	<-done
+	e.upkept.Wait()
 	var err error
 	if e.db != nil {
 		err = e.db.Close()
@@ -253,9 +252,19 @@ func (e *postgresEngine) write(ctx context.Context, fn func(tx *gorm.DB) error) 
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), readPatience)
 	defer cancel()
+	for attempt := 1; ; attempt++ {
+		err := e.writeOnce(ctx, fn)
+		if err == nil || attempt == commitAttempts || !isRepeatable(err) || !sleep(ctx, retryPause) {
+			return translatePostgres(err)
+		}
+	}
+}
+
+// writeOnce returns errors of the driver where nothing was stored.
+func (e *postgresEngine) writeOnce(ctx context.Context, fn func(tx *gorm.DB) error) error {
 	tx := e.orm.WithContext(ctx).Begin(&sql.TxOptions{Isolation: sql.LevelReadCommitted})
 	if tx.Error != nil {
-		return translatePostgres(tx.Error)
+		return tx.Error
 	}
 	done := false
 	defer func() {
@@ -263,12 +272,12 @@ func (e *postgresEngine) write(ctx context.Context, fn func(tx *gorm.DB) error) 
 			tx.Rollback()
 		}
 	}()
-	err := fn(tx)
-	if err == nil {
-		err = tx.Exec(`SET LOCAL statement_timeout = 0`).Error // ending a commit that waits for a standby would not undo it
+	if err := fn(tx); err != nil {
+		return err
 	}
-	if err != nil {
-		return translatePostgres(err)
+	// Ending a commit that waits for a standby would not undo it.
+	if err := tx.Exec(`SET LOCAL statement_timeout = 0`).Error; err != nil {
+		return err
 	}
 	done = true
 	if err := tx.Commit().Error; err != nil {

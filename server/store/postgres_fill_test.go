@@ -31,13 +31,14 @@ func fill(tb testing.TB, url string, conversations, each int) *filling {
 	for range conversations {
 		f.conversations = append(f.conversations, chat.ConversationID(random.Int64N(math.MaxInt64)+1))
 	}
-	pool := f.store.engine.(*postgresEngine).pool
+	conn, err := pgx.Connect(context.Background(), url) // without the store's time-outs
+	if err != nil {
+		tb.Fatal(err)
+	}
+	defer func() { _ = conn.Close(context.Background()) }()
 	run := func(query string, args ...any) {
 		tb.Helper()
-		if _, err := pool.Exec(context.Background(), `SET statement_timeout = 0`); err != nil {
-			tb.Fatal(err)
-		}
-		if _, err := pool.Exec(context.Background(), query, args...); err != nil {
+		if _, err := conn.Exec(context.Background(), query, args...); err != nil {
 			tb.Fatal(err)
 		}
 	}
@@ -58,19 +59,15 @@ func fill(tb testing.TB, url string, conversations, each int) *filling {
 	run(`INSERT INTO commit_log (shard, no, id, prev_id, at, touched)
 		SELECT shard, no, no, no - 1, 0, $2 FROM generate_series(0, 15) AS shard, generate_series(1, $1) AS no`,
 		max(1000, each/10), (&touched{}).encode())
-	f.messages(tb, pool, random)
+	f.messages(tb, conn, random)
 	for _, table := range []string{"users", "user_words", "conversations", "conversation_heads", "members", "events", "commit_log"} {
 		run(`VACUUM ANALYZE ` + table)
 	}
 	return f
 }
 
-type sendsBatches interface {
-	SendBatch(context.Context, *pgx.Batch) pgx.BatchResults
-}
-
 // messages stores the conversations' messages in turn, as they would have come.
-func (f *filling) messages(tb testing.TB, pool sendsBatches, random *rand.Rand) {
+func (f *filling) messages(tb testing.TB, conn *pgx.Conn, random *rand.Rand) {
 	tb.Helper()
 	const chunk = 5000
 	word := rand.NewZipf(random, 1.2, 4, 50_000)
@@ -96,7 +93,7 @@ func (f *filling) messages(tb testing.TB, pool sendsBatches, random *rand.Rand) 
 		}
 		batch := &pgx.Batch{}
 		batch.Queue(insertEvents("events"), rows.arrays()...)
-		if err := pool.SendBatch(context.Background(), batch).Close(); err != nil {
+		if err := conn.SendBatch(context.Background(), batch).Close(); err != nil {
 			tb.Fatal(err)
 		}
 	}

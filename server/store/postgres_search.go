@@ -7,6 +7,7 @@ import (
 	"hash/fnv"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -49,29 +50,62 @@ func postgresTerms(id chat.ConversationID, content string) string {
 	return b.String()
 }
 
-// searchFanIn is how many conversations one statement searches.
-const searchFanIn = 200
+// One statement of a search looks at searchFanIn conversations at first, then at twice as many each time, up to maxFanIn.
+const (
+	searchFanIn = 16
+	maxFanIn    = 256
+)
 
 // search is that of engine.
-func (e *postgresEngine) search(ctx context.Context, s search) ([]chat.Message, error) {
-	ctx, cancel := context.WithTimeout(ctx, readPatience)
+func (e *postgresEngine) search(ctx context.Context, s search) (found []chat.Message, err error) {
+	limited, cancel := context.WithTimeout(ctx, readPatience)
 	defer cancel()
 	if len(s.conversations) == 1 {
-		found, err := e.searchOne(ctx, s)
-		return found, translateRead(ctx, err)
+		found, err = e.searchOne(limited, s)
+	} else {
+		found, err = e.searchMany(limited, s)
 	}
+	return found, translateRead(ctx, err)
+}
+
+// searchMany begins with the conversations that were written to last, and ends where what it has found is newer than anything the others can hold.
+func (e *postgresEngine) searchMany(ctx context.Context, s search) ([]chat.Message, error) {
 	var found []chat.Message
-	for part := range slices.Chunk(s.conversations, searchFanIn) {
-		more, err := e.searchMany(ctx, s, part)
-		if err != nil {
-			return nil, translateRead(ctx, err)
+	recent, err := e.byRecency(ctx, s.conversations)
+	for size := searchFanIn; err == nil && len(recent) > 0; size = min(2*size, maxFanIn) {
+		if len(found) == s.limit && found[s.limit-1].Time.After(recent[0].updated) {
+			break
 		}
+		n := min(size, len(recent))
+		var more []chat.Message
+		more, err = e.searchPart(ctx, s, column(recent[:n], func(r recency) chat.ConversationID { return r.id }))
 		found = append(found, more...)
+		slices.SortFunc(found, func(a, b chat.Message) int {
+			return cmp.Or(b.Time.Compare(a.Time), cmp.Compare(b.Conversation, a.Conversation), cmp.Compare(b.Seq, a.Seq))
+		})
+		found, recent = found[:min(len(found), s.limit)], recent[n:]
 	}
-	slices.SortFunc(found, func(a, b chat.Message) int {
-		return cmp.Or(b.Time.Compare(a.Time), cmp.Compare(b.Conversation, a.Conversation), cmp.Compare(b.Seq, a.Seq))
+	return found, err
+}
+
+// recency is when a conversation's newest event happened; none of its messages is newer.
+type recency struct {
+	id      chat.ConversationID
+	updated time.Time
+}
+
+func (e *postgresEngine) byRecency(ctx context.Context, conversations []chat.ConversationID) ([]recency, error) {
+	rows, err := e.pool.Query(ctx, `SELECT h.conversation_id, h.updated_at FROM unnest($1::bigint[]) AS k(id)
+		JOIN conversation_heads h ON h.conversation_id = k.id ORDER BY h.updated_at DESC`, ids(conversations))
+	if err != nil {
+		return nil, err
+	}
+	return pgx.CollectRows(rows, func(row pgx.CollectableRow) (r recency, err error) {
+		var at int64
+		err = row.Scan(&r.id, &at)
+		r.updated = fromMillis(at)
+		return r, err
 	})
-	return found[:min(len(found), s.limit)], nil
 }
 
 // searchOne searches one conversation. The server's statistics decide between walking back through its messages, which is best for
@@ -90,14 +124,16 @@ func (e *postgresEngine) searchOne(ctx context.Context, s search) ([]chat.Messag
 		ORDER BY e.seq DESC LIMIT $3`, args)
 }
 
-func (e *postgresEngine) searchMany(ctx context.Context, s search, part []chat.ConversationID) ([]chat.Message, error) {
+// searchPart searches some conversations by the index of words. The sum hides that there is an index of conversations, too: the planner takes
+// many terms for many messages, and would compare each message of the conversations with all of them.
+func (e *postgresEngine) searchPart(ctx context.Context, s search, part []chat.ConversationID) ([]chat.Message, error) {
 	args := []any{ids(part), searchExpression(part, s), s.limit}
 	where := ``
 	if s.before != (chat.SearchCursor{}) {
 		where = ` AND (e.at, e.conversation_id, e.seq) < ($4::bigint, $5::bigint, $6::bigint)`
 		args = append(args, millis(s.before.Time), int64(s.before.Conversation), int64(s.before.Seq))
 	}
-	return e.found(ctx, `SELECT `+eventColumns+` FROM events e WHERE e.conversation_id = ANY ($1::bigint[]) AND e.words @@ $2::text::tsquery`+where+`
+	return e.found(ctx, `SELECT `+eventColumns+` FROM events e WHERE e.conversation_id + 0 = ANY ($1::bigint[]) AND e.words @@ $2::text::tsquery`+where+`
 		ORDER BY e.at DESC, e.conversation_id DESC, e.seq DESC LIMIT $3`, args)
 }
 

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"strings"
 
 	"gorm.io/gorm"
@@ -63,6 +64,23 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	}
 	return openSQLite(ctx, path, o.Logger)
 }
+
+// NewEpoch gives a database a new epoch, and returns it: every client then starts afresh instead of relying on what it knows. That is for
+// a database that is not what it was, such as one restored from a backup. Nodes on PostgreSQL take it up while they run; a file of SQLite has to be closed.
+func NewEpoch(ctx context.Context, o Options) (epoch int64, err error) {
+	s, err := Open(ctx, o)
+	if err != nil {
+		return 0, err
+	}
+	defer func() { err = errors.Join(err, s.Close()) }()
+	epoch = newEpoch()
+	return epoch, s.write(ctx, func(tx *gorm.DB) error {
+		return tx.Exec(`UPDATE store_meta SET value = ? WHERE key = 'epoch'`, epoch).Error
+	})
+}
+
+// newEpoch tells one history of a database from another. 52 bits are exact in every JSON.
+func newEpoch() int64 { return rand.Int64N(1<<52-1) + 1 }
 
 // Close ends what is under way and gives the database free for another process. Call it once, after everything that uses the store.
 func (s *Store) Close() error { return s.engine.close() }
