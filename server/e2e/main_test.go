@@ -15,6 +15,8 @@ import (
 	"github.com/natterjack-chat/natterjack/server/e2e/faults"
 	"github.com/natterjack-chat/natterjack/server/e2e/fleet"
 	"github.com/natterjack-chat/natterjack/server/e2e/history"
+	"github.com/natterjack-chat/natterjack/server/node"
+	"github.com/natterjack-chat/natterjack/server/node/nodetest"
 )
 
 func TestMain(m *testing.M) {
@@ -30,11 +32,17 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// node starts a server in this process and returns its URL.
-func node(t *testing.T) string {
-	t.Helper()
-	return faults.Start(t, faults.Options{}).URL
+// onNodes runs a test on one node, and on two of one installation, over which the users are spread.
+func onNodes(t *testing.T, test func(*testing.T, *world)) {
+	t.Run("one node", func(t *testing.T) { test(t, newWorld(t, nodetest.Start(t, patient).URL)) })
+	t.Run("two nodes", func(t *testing.T) {
+		nodes := nodetest.StartCluster(t, 2, patient)
+		test(t, newWorld(t, nodes[0].URL, nodes[1].URL))
+	})
 }
+
+// patient lifts the limits that hold quick users back.
+var patient = nodetest.Config(func(c *node.Config) { c.RPC.UserRate, c.RPC.UserBurst = 1_000_000, 1_000_000 })
 
 // limit is a context that ends when a test has taken too long by far.
 func limit(t *testing.T) context.Context {
@@ -47,33 +55,40 @@ func limit(t *testing.T) context.Context {
 // world is a server with three users, ann, bob and eve, each with one device, in one group that ann owns.
 type world struct {
 	*fleet.Fleet
-	ann, bob, eve      *fleet.User
-	annPhone, bobPhone *fleet.Device
-	evePhone           *fleet.Device
-	room               string
+	ann, bob, eve                *fleet.User
+	annPhone, bobPhone, evePhone *fleet.Device
+	room                         string
+
+	urls []string // of the nodes
 }
 
-// newWorld makes a world on the server at a URL.
-func newWorld(t *testing.T, url string) *world {
+// newWorld makes a world on the nodes at one or more URLs.
+func newWorld(t *testing.T, urls ...string) *world {
 	t.Helper()
-	w := &world{Fleet: fleet.New(url)}
+	w := &world{Fleet: fleet.New(urls[0]), urls: urls}
 	t.Cleanup(func() {
 		if err := w.Close(); err != nil {
 			t.Error(err)
 		}
 	})
 	ctx := limit(t)
-	for name, user := range map[string]**fleet.User{"ann": &w.ann, "bob": &w.bob, "eve": &w.eve} {
-		*user = must(w.SignUp(ctx, name))(t)
-	}
+	w.ann, w.bob, w.eve = must(w.SignUp(ctx, "ann"))(t), must(w.SignUp(ctx, "bob"))(t), must(w.SignUp(ctx, "eve"))(t)
 	w.room = must(w.ann.Group(ctx, "Us", w.bob, w.eve))(t)
-	w.annPhone = must(w.ann.Device("phone", fleet.DeviceOptions{}))(t)
-	w.bobPhone = must(w.bob.Device("phone", fleet.DeviceOptions{}))(t)
-	w.evePhone = must(w.eve.Device("phone", fleet.DeviceOptions{}))(t)
+	w.annPhone = must(w.ann.Device("phone", fleet.DeviceOptions{URL: w.at(w.ann)}))(t)
+	w.bobPhone = must(w.bob.Device("phone", fleet.DeviceOptions{URL: w.at(w.bob)}))(t)
+	w.evePhone = must(w.eve.Device("phone", fleet.DeviceOptions{URL: w.at(w.eve)}))(t)
 	if err := w.AwaitLive(ctx); err != nil {
 		t.Fatal(err)
 	}
 	return w
+}
+
+// at returns the URL of a user's node: bob's is the second one, where there are two.
+func (w *world) at(u *fleet.User) string {
+	if u == w.bob {
+		return w.urls[len(w.urls)-1]
+	}
+	return w.urls[0]
 }
 
 // must returns what a call returned, or fails the test by its error.
@@ -87,10 +102,10 @@ func must[T any](v T, err error) func(*testing.T) T {
 	}
 }
 
-// raw returns a device of a user that speaks a protocol without the Go client.
-func raw(t *testing.T, u *fleet.User, p fleet.Protocol) *fleet.Raw {
+// raw returns a device of a user, at their node, that speaks a protocol without the Go client.
+func (w *world) raw(t *testing.T, u *fleet.User, p fleet.Protocol) *fleet.Raw {
 	t.Helper()
-	r := must(u.Raw(limit(t), string(p), p, ""))(t)
+	r := must(u.Raw(limit(t), string(p), p, w.at(u)))(t)
 	t.Cleanup(r.Close)
 	return r
 }

@@ -10,6 +10,7 @@ import (
 
 // TestP1AcknowledgedMeansStored kills the server while messages are on their way. What was acknowledged is there when it comes back.
 func TestP1AcknowledgedMeansStored(t *testing.T) {
+	t.Parallel()
 	s := faults.Start(t, faults.Options{})
 	w := newWorld(t, s.URL)
 	for round := range 3 {

@@ -20,11 +20,11 @@ func TestP2SameIDSameMessage(t *testing.T) {
 	w := newWorld(t, s.URL)
 	ctx, id := limit(t), uuid.NewString()
 	before := w.bobPhone.Mirror.Messages()
-	first := must(raw(t, w.ann, fleet.Connect).Send(ctx, w.room, id, "once"))(t)
+	first := must(w.raw(t, w.ann, fleet.Connect).Send(ctx, w.room, id, "once"))(t)
 	again := func() {
 		t.Helper()
 		for _, p := range fleet.Protocols {
-			if seq := must(raw(t, w.ann, p).Send(ctx, w.room, id, "once"))(t); seq != first {
+			if seq := must(w.raw(t, w.ann, p).Send(ctx, w.room, id, "once"))(t); seq != first {
 				t.Fatalf("by %s it got seq %d, at first %d", p, seq, first)
 			}
 		}
@@ -46,22 +46,28 @@ func TestP2SameIDSameMessage(t *testing.T) {
 
 // TestP2AnotherMessageUnderTheIDIsRefused also after an edit: what was sent counts, not what it says now.
 func TestP2AnotherMessageUnderTheIDIsRefused(t *testing.T) {
-	w := newWorld(t, node(t))
-	ctx, id, r := limit(t), uuid.NewString(), raw(t, w.ann, fleet.GRPC)
+	onNodes(t, holdsP2AnotherMessageUnderTheIDIsRefused)
+}
+
+func holdsP2AnotherMessageUnderTheIDIsRefused(t *testing.T, w *world) {
+	ctx, id, r := limit(t), uuid.NewString(), w.raw(t, w.ann, fleet.GRPC)
 	must(r.Send(ctx, w.room, id, "once"))(t)
 	_, err := r.Send(ctx, w.room, id, "something else")
 	if connect.CodeOf(err) != connect.CodeAlreadyExists || client.ReasonOf(err) != chatv1.ErrorReason_ERROR_REASON_ID_REUSED {
 		t.Fatalf("got %v", err)
 	}
 	// The id is the sender's and the conversation's own: others may use the same.
-	must(raw(t, w.bob, fleet.GRPC).Send(ctx, w.room, id, "bob's"))(t)
+	must(w.raw(t, w.bob, fleet.GRPC).Send(ctx, w.room, id, "bob's"))(t)
 	wantEqual(t, "messages", contents(t, w.ann, w.room), []string{"once", "bob's"})
 }
 
 // TestP2AnUnansweredSendIsSettledByItsID cuts the answer off.
 func TestP2AnUnansweredSendIsSettledByItsID(t *testing.T) {
-	url := node(t)
-	w, p := newWorld(t, url), faults.NewProxy(t, url)
+	onNodes(t, holdsP2AnUnansweredSendIsSettledByItsID)
+}
+
+func holdsP2AnUnansweredSendIsSettledByItsID(t *testing.T, w *world) {
+	p := faults.NewProxy(t, w.at(w.ann))
 	p.Set(func() faults.Wire { return faults.Wire{CutDown: 1} })
 	ctx, id := limit(t), uuid.NewString()
 	cut := must(w.ann.Raw(ctx, "cut", fleet.JSON, p.URL))(t)
@@ -69,7 +75,7 @@ func TestP2AnUnansweredSendIsSettledByItsID(t *testing.T) {
 	if _, err := cut.Send(ctx, w.room, id, "heard?"); err == nil {
 		t.Fatal("the answer came through")
 	}
-	must(raw(t, w.ann, fleet.JSON).SendUntilStored(ctx, w.room, id, "heard?", time.Second))(t)
+	must(w.raw(t, w.ann, fleet.JSON).SendUntilStored(ctx, w.room, id, "heard?", time.Second))(t)
 	wantEqual(t, "messages", contents(t, w.ann, w.room), []string{"heard?"})
 	w.clean(t)
 }

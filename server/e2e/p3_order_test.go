@@ -10,8 +10,9 @@ import (
 )
 
 // TestP3OneOrderForAll lets all write and change at once. Every device, live or afterwards, gets the same events under the same seqs 1, 2, 3 …
-func TestP3OneOrderForAll(t *testing.T) {
-	w := newWorld(t, node(t))
+func TestP3OneOrderForAll(t *testing.T) { onNodes(t, holdsP3OneOrderForAll) }
+
+func holdsP3OneOrderForAll(t *testing.T, w *world) {
 	ctx := limit(t)
 	const changes = 5 // of each device, beside as many messages
 	var writing sync.WaitGroup
@@ -37,14 +38,14 @@ func TestP3OneOrderForAll(t *testing.T) {
 	writing.Wait()
 	const head = 2 + 3*changes*4
 	w.clean(t)
-	want := follow(ctx, t, raw(t, w.ann, fleet.Connect), w.room, 0, head)
+	want := follow(ctx, t, w.raw(t, w.ann, fleet.Connect), w.room, 0, head)
 	for i, seq := range want {
 		if seq != int64(i+1) {
 			t.Fatalf("seq %d is event %d", seq, i+1)
 		}
 	}
 	for _, u := range w.Users() {
-		wantEqual(t, "the seqs that "+u.Name+" gets", follow(ctx, t, raw(t, u, fleet.GRPCWeb), w.room, 0, head), want)
+		wantEqual(t, "the seqs that "+u.Name+" gets", follow(ctx, t, w.raw(t, u, fleet.GRPCWeb), w.room, 0, head), want)
 	}
 }
 

@@ -12,11 +12,14 @@ import (
 // TestP5WhoWasAwayEndsWithAFreshFetch lets a device miss one of everything that can happen. It comes back with what it had, and ends with what a new
 // client fetches.
 func TestP5WhoWasAwayEndsWithAFreshFetch(t *testing.T) {
-	w := newWorld(t, node(t))
+	onNodes(t, holdsP5WhoWasAwayEndsWithAFreshFetch)
+}
+
+func holdsP5WhoWasAwayEndsWithAFreshFetch(t *testing.T, w *world) {
 	ctx := limit(t)
 	seqs := say(t, w.annPhone, w.room, "to be edited", "to be deleted", "to be liked")
 	checkpoint := client.FileCheckpoint(t.TempDir() + "/checkpoint.json")
-	away := must(w.bob.Device("tablet", fleet.DeviceOptions{Checkpoint: checkpoint}))(t)
+	away := must(w.bob.Device("tablet", fleet.DeviceOptions{URL: w.at(w.bob), Checkpoint: checkpoint}))(t)
 	faults.Await(t, "the tablet has the messages", func() bool { return away.Mirror.Head(w.room) == seqs[2] && away.Mirror.Live() })
 	if err := away.Close(); err != nil {
 		t.Fatal(err)
@@ -39,9 +42,9 @@ func TestP5WhoWasAwayEndsWithAFreshFetch(t *testing.T) {
 		}
 	}
 	say(t, w.annPhone, w.room, "and something new")
-	must(raw(t, dan, fleet.JSON).MarkRead(ctx, w.room, seqs[2]))(t)
+	must(w.raw(t, dan, fleet.JSON).MarkRead(ctx, w.room, seqs[2]))(t)
 
-	must(w.bob.Device("tablet", fleet.DeviceOptions{Checkpoint: checkpoint, Continue: away}))(t)
+	must(w.bob.Device("tablet", fleet.DeviceOptions{URL: w.at(w.bob), Checkpoint: checkpoint, Continue: away}))(t)
 	w.clean(t)
 }
 

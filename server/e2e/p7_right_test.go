@@ -16,8 +16,9 @@ import (
 )
 
 // TestP7AStreamEndsWithItsSession ends a session in each way there is. The device's stream is told why, and gets nothing of what comes after.
-func TestP7AStreamEndsWithItsSession(t *testing.T) {
-	w := newWorld(t, node(t))
+func TestP7AStreamEndsWithItsSession(t *testing.T) { onNodes(t, holdsP7AStreamEndsWithItsSession) }
+
+func holdsP7AStreamEndsWithItsSession(t *testing.T, w *world) {
 	ends := []struct {
 		name string
 		end  func(context.Context, *fleet.Device) error
@@ -49,13 +50,16 @@ func TestP7AStreamEndsWithItsSession(t *testing.T) {
 	for _, tt := range ends {
 		t.Run(tt.name, func(t *testing.T) {
 			ctx := limit(t)
-			d := must(w.ann.Device("tablet", fleet.DeviceOptions{OwnSession: true}))(t)
+			d := must(w.ann.Device("tablet", fleet.DeviceOptions{URL: w.at(w.bob), OwnSession: true}))(t)
 			if err := w.AwaitLive(ctx); err != nil {
 				t.Fatal(err)
 			}
 			stream, before := d.Record.Current(), d.Mirror.Head(w.room)
 			if err := tt.end(ctx, d); err != nil {
 				t.Fatal(err)
+			}
+			if len(w.urls) > 1 { // the other node has two seconds
+				faults.Await(t, "the other node has ended the stream", stream.Ended)
 			}
 			say(t, w.bobPhone, w.room, "not for the tablet")
 			faults.Await(t, "the tablet knows that its session has ended", func() bool { return errors.Is(d.Ended(), client.ErrSessionEnded) })
@@ -77,9 +81,10 @@ func TestP7AStreamEndsWithItsSession(t *testing.T) {
 }
 
 // TestP7WhoIsRemovedHearsNoMore and can do no more; let in again, they get all that they missed.
-func TestP7WhoIsRemovedHearsNoMore(t *testing.T) {
-	w := newWorld(t, node(t))
-	ctx, eve := limit(t), raw(t, w.eve, fleet.Connect)
+func TestP7WhoIsRemovedHearsNoMore(t *testing.T) { onNodes(t, holdsP7WhoIsRemovedHearsNoMore) }
+
+func holdsP7WhoIsRemovedHearsNoMore(t *testing.T, w *world) {
+	ctx, eve := limit(t), w.raw(t, w.eve, fleet.Connect)
 	say(t, w.annPhone, w.room, "for all")
 	if err := w.annPhone.Remove(ctx, w.room, w.eve); err != nil {
 		t.Fatal(err)

@@ -9,13 +9,14 @@ import (
 )
 
 // TestP8ASlowReaderHurtsOnlyItself stops one device's reading. The others get everything meanwhile; it is told where to go on, and loses nothing.
-func TestP8ASlowReaderHurtsOnlyItself(t *testing.T) {
-	w := newWorld(t, node(t))
+func TestP8ASlowReaderHurtsOnlyItself(t *testing.T) { onNodes(t, holdsP8ASlowReaderHurtsOnlyItself) }
+
+func holdsP8ASlowReaderHurtsOnlyItself(t *testing.T, w *world) {
 	ctx := limit(t)
 	read, stop := context.WithCancel(context.Background())
 	defer stop()
 	stopped := make(chan struct{}) // closed: stop reading
-	slow := must(w.eve.Device("slow", fleet.DeviceOptions{ReceiveBuffer: 64 << 10, Brake: func(ctx context.Context) {
+	slow := must(w.eve.Device("slow", fleet.DeviceOptions{URL: w.at(w.bob), ReceiveBuffer: 64 << 10, Brake: func(ctx context.Context) {
 		select {
 		case <-stopped:
 		default:

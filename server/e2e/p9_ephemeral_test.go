@@ -10,9 +10,10 @@ import (
 )
 
 // TestP9TypingIsShownAndNotStored shows typing to the others, not to the one who types, and leaves nothing behind.
-func TestP9TypingIsShownAndNotStored(t *testing.T) {
-	w := newWorld(t, node(t))
-	bob, ann := listen(t, raw(t, w.bob, fleet.Connect)), listen(t, raw(t, w.ann, fleet.Connect))
+func TestP9TypingIsShownAndNotStored(t *testing.T) { onNodes(t, holdsP9TypingIsShownAndNotStored) }
+
+func holdsP9TypingIsShownAndNotStored(t *testing.T, w *world) {
+	bob, ann := listen(t, w.raw(t, w.bob, fleet.Connect)), listen(t, w.raw(t, w.ann, fleet.Connect))
 	w.annPhone.Client.SetTyping(w.room, true)
 	typing := bob.next(t, func(e *chatv1.Event) bool { return e.GetTyping() != nil }).GetTyping()
 	if typing.GetConversationId() != w.room || typing.GetUserId() != w.ann.ID || !typing.GetTyping() {

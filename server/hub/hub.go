@@ -51,6 +51,8 @@ type Config struct {
 	// Diverged, unless nil, is told the positions that the hub had when the log turned out to be another one: it went back, or has other
 	// batches under the same numbers. All streams have been ended by then, and the hub takes up the log again when the call returns.
 	Diverged func(followed chat.Positions)
+	// SessionsEnded, unless nil, is told of sessions that another node has ended, before their streams here end. It must not block.
+	SessionsEnded func([]chat.SessionID)
 }
 
 // Hub is one node's share of the streams. Safe for concurrent use.
@@ -61,6 +63,7 @@ type Hub struct {
 	logger   *slog.Logger
 	limits   Limits
 	diverged func(followed chat.Positions)
+	ended    func([]chat.SessionID)
 
 	node    uint64 // random; marks own frames on the bus
 	shards  []*shard
@@ -94,7 +97,7 @@ const (
 // New returns a hub; [Hub.Run] makes it work.
 func New(c Config) *Hub {
 	h := &Hub{
-		encoder: c.Encoder, log: c.Log, bus: c.Bus, logger: c.Logger, limits: c.Limits, diverged: c.Diverged,
+		encoder: c.Encoder, log: c.Log, bus: c.Bus, logger: c.Logger, limits: c.Limits, diverged: c.Diverged, ended: c.SessionsEnded,
 		node:  rand.Uint64(),
 		ready: make(chan struct{}), stopped: make(chan struct{}),
 		checkNow: make(chan struct{}, 1), lost: make(chan lostReason, 1),

@@ -101,6 +101,9 @@ func (h *Hub) handleSignal(s *signal) {
 	case signalTyping:
 		h.shardOf(s.conversation).applyTyping(s.conversation, s.user, s.typing)
 	case signalEndSessions:
+		if h.ended != nil {
+			h.ended(s.sessions)
+		}
 		h.endSessions(s.sessions, s.reason)
 	case signalEndUser:
 		h.endUser(s.user, s.reason)

@@ -110,6 +110,7 @@ func (n *Node) wire() error {
 	h := hub.Config{Encoder: rpc.Encoder{}, Log: n.store, Logger: n.logger, Limits: c.Hub}
 	if n.shared != nil {
 		h.Bus = n.shared.Bus.Join()
+		h.SessionsEnded = func(sessions []chat.SessionID) { n.accounts.Forget(sessions) }
 	} else {
 		n.presence = cluster.NewMemoryPresence(cluster.PresenceConfig{Store: n.store, Logger: n.logger})
 	}

@@ -26,6 +26,7 @@ type options struct {
 	dir     string
 	change  []func(*node.Config)
 	allowed []string
+	bus     *cluster.MemoryBus
 }
 
 // Dir keeps the data in a folder, so that a later node finds them. By default each Start has a fresh one.
@@ -38,6 +39,9 @@ func Config(change func(*node.Config)) Option {
 
 // AllowErrors lets the node log errors whose message contains text.
 func AllowErrors(text string) Option { return func(o *options) { o.allowed = append(o.allowed, text) } }
+
+// Bus is what connects the nodes of a cluster, for tests that make it bad. By default it is a good one.
+func Bus(b *cluster.MemoryBus) Option { return func(o *options) { o.bus = b } }
 
 // Server is a running node. Safe for concurrent use.
 type Server struct {
@@ -79,7 +83,7 @@ func StartCluster(t testing.TB, nodes int, change ...Option) []*Server {
 			t.Errorf("closing the nodes' store: %v", err)
 		}
 	})
-	parts := &node.Shared{Store: shared, Bus: cluster.NewMemoryBus(), Presence: presence}
+	parts := &node.Shared{Store: shared, Bus: o.bus, Presence: presence}
 	servers := make([]*Server, nodes)
 	for i := range servers {
 		servers[i] = start(t, o, parts)
@@ -90,7 +94,7 @@ func StartCluster(t testing.TB, nodes int, change ...Option) []*Server {
 
 func apply(t testing.TB, change []Option) *options {
 	t.Helper()
-	o := &options{}
+	o := &options{bus: cluster.NewMemoryBus()}
 	for _, c := range change {
 		c(o)
 	}
