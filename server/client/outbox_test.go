@@ -91,6 +91,23 @@ func TestRefusedInTheMiddleOfAWindowGoesFirst(t *testing.T) {
 	want(t, takeAll(o), "1", "3")
 }
 
+func TestARefusedMessageHoldsUpWhatIsReadyBehindIt(t *testing.T) {
+	o := newTestOutbox(2, 3)
+	var all []*Sending
+	for i := range 4 {
+		all = append(all, sending("a", fmt.Sprint(i)))
+		o.put(all[i])
+	}
+	want(t, takeAll(o), "0", "1") // 2 is ready, but for the stream's window
+	o.put(sending("b", "b0"))
+	o.refused(all[0], time.Now(), time.Second)
+	want(t, takeAll(o), "b0")
+	o.landed(all[1], true)
+	want(t, takeAll(o))
+	o.wake(time.Now().Add(time.Hour))
+	want(t, takeAll(o), "0")
+}
+
 func TestDisconnectingSendsAgainInOrder(t *testing.T) {
 	o := newTestOutbox(64, 2)
 	var all []*Sending

@@ -14,7 +14,8 @@ import (
 	chatv1 "github.com/natterjack-chat/natterjack/gen/go/natterjack/chat/v1"
 )
 
-// refreshAhead is how long before its end an access token is replaced, so that it doesn't run out on its way.
+// refreshAhead is how long before its end an access token is replaced, so that it doesn't run out on its way; of tokens that live shortly,
+// a quarter of their life.
 const refreshAhead = 30 * time.Second
 
 // renewTimeout bounds a refresh or sign-in.
@@ -29,11 +30,20 @@ type Session struct {
 	RefreshToken       string    `json:"refresh_token"`
 	AccessTokenExpire  time.Time `json:"access_token_expire"`
 	RefreshTokenExpire time.Time `json:"refresh_token_expire"`
+
+	obtained time.Time // zero: not by this process
 }
 
 // fresh reports whether the access token can be used for a request made now.
 func (s *Session) fresh(now time.Time) bool {
-	return s != nil && s.AccessToken != "" && now.Add(refreshAhead).Before(s.AccessTokenExpire)
+	if s == nil || s.AccessToken == "" {
+		return false
+	}
+	ahead := refreshAhead
+	if !s.obtained.IsZero() {
+		ahead = min(ahead, s.AccessTokenExpire.Sub(s.obtained)/4)
+	}
+	return now.Add(ahead).Before(s.AccessTokenExpire)
 }
 
 func newSession(user *chatv1.User, s *authv1.Session) *Session {
@@ -41,6 +51,7 @@ func newSession(user *chatv1.User, s *authv1.Session) *Session {
 		UserID: user.GetId(), Username: user.GetUsername(), SessionID: s.GetId(),
 		AccessToken: s.GetAccessToken(), RefreshToken: s.GetRefreshToken(),
 		AccessTokenExpire: s.GetAccessTokenExpireTime().AsTime(), RefreshTokenExpire: s.GetRefreshTokenExpireTime().AsTime(),
+		obtained: time.Now(),
 	}
 }
 

@@ -27,7 +27,7 @@ func commands() []command {
 		{"list", "", "your conversations", false, func(s *screen, _ string) tea.Cmd { s.showList(); return nil }},
 		{"open", "NUMBER or NAME", "go to one of them (also Ctrl-N, Ctrl-P)", false, (*screen).openNamed},
 		{"new", "USER or TITLE: USER, USER …", "begin a conversation, or a group", false, (*screen).newConversation},
-		{"reply", "[#N] TEXT", "answer the selected message, the one with that number, or the newest", true, (*screen).reply},
+		{"reply", "[#N] TEXT", "answer a message: that one, or the selected, or the newest", true, (*screen).reply},
 		{"edit", "[#N] [TEXT]", "change a message of yours", true, (*screen).editCommand},
 		{"delete", "[#N]", "delete a message", true, (*screen).deleteCommand},
 		{"react", "[#N] EMOJI", "react to a message", true, func(s *screen, a string) tea.Cmd { return s.react(a, true) }},
@@ -153,6 +153,10 @@ func (s *screen) react(args string, add bool) tea.Cmd {
 
 // openNamed opens a conversation by its number in the list, by its name, or, where it is the name of nobody in the list, by the username.
 func (s *screen) openNamed(name string) tea.Cmd {
+	if name == "" {
+		s.showList()
+		return nil
+	}
 	all := s.sorted()
 	if n, err := strconv.Atoi(name); err == nil && n >= 1 && n <= len(all) {
 		return s.enter(all[n-1])
@@ -161,10 +165,6 @@ func (s *screen) openNamed(name string) tea.Cmd {
 		if strings.EqualFold(s.people.conversationName(c), name) || strings.EqualFold(c.GetPeer().GetUsername(), name) {
 			return s.enter(c)
 		}
-	}
-	if name == "" {
-		s.showList()
-		return nil
 	}
 	return s.newConversation(name)
 }

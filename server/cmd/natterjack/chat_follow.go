@@ -37,6 +37,9 @@ func (s *screen) events(msg eventsMsg) tea.Cmd {
 func (s *screen) event(e client.Event) tea.Cmd {
 	s.people.told(e.Body)
 	here := s.room != nil && e.Conversation == s.room.id
+	if here && s.room.apply(e, s.people, s.now) && s.scroll > 0 {
+		s.below++
+	}
 	switch b := e.Body.(type) {
 	case client.State:
 		s.state = b
@@ -58,9 +61,6 @@ func (s *screen) event(e client.Event) tea.Cmd {
 		s.take(b)
 	default:
 		s.note(e)
-	}
-	if here && s.room.apply(e, s.people, s.now) && s.scroll > 0 {
-		s.below++
 	}
 	return nil
 }
@@ -293,7 +293,8 @@ func (s *screen) markRead() {
 	if s.room == nil || !s.focused || s.scroll > 0 || s.overlay != nil || s.away {
 		return
 	}
-	if seq := s.room.lastSeq(); seq > 0 && (s.convs[s.room.id].GetUnreadCount() > 0 || seq > s.convs[s.room.id].GetReceipt().GetReadSeq()) {
+	if seq := s.room.lastSeq(); seq > s.room.marked {
+		s.room.marked = seq
 		s.c.MarkRead(s.room.id, seq)
 		if c := s.convs[s.room.id]; c != nil {
 			c.UnreadCount = 0

@@ -65,6 +65,7 @@ func (s *screen) escape() {
 
 // enterKey sends the input, carries out a command, or answers the selected message.
 func (s *screen) enterKey() tea.Cmd {
+	s.notice = notice{}
 	text := strings.TrimSpace(s.input.Value())
 	if text == "" {
 		s.input.Reset()

@@ -36,11 +36,8 @@ func (s *screen) View() tea.View {
 
 // fit brings a styled line to exactly that width.
 func fit(line string, width int) string {
-	w := ansi.StringWidth(line)
-	if w > width {
-		return ansi.Truncate(line, width, "…")
-	}
-	return line + strings.Repeat(" ", width-w)
+	line = clip(line, width) // what is clipped may be a cell short of it, where a wide character would be cut
+	return line + strings.Repeat(" ", max(0, width-ansi.StringWidth(line)))
 }
 
 // spread puts two texts at the ends of a line; the left one gives way.

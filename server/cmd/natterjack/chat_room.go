@@ -24,6 +24,7 @@ type room struct {
 	receipts map[string]*chatv1.Receipt // of the others, by user
 	typing   map[string]time.Time       // until when, by user
 	divider  int64                      // messages above this seq were unread on entry; 0: no divider
+	marked   int64                      // up to where the user has read, as far as that was said
 	older    bool                       // there are messages before the first one
 	loading  bool                       // a page is being fetched
 }
@@ -46,6 +47,7 @@ func newRoom(me string, s *chatv1.ConversationSummary) *room {
 	r := &room{
 		id: s.GetConversation().GetId(), me: me, summary: s, receipts: map[string]*chatv1.Receipt{}, typing: map[string]time.Time{}, older: true,
 	}
+	r.marked = s.GetReceipt().GetReadSeq()
 	for _, receipt := range s.GetPeerReceipts() {
 		r.receipts[receipt.GetUserId()] = receipt
 	}

@@ -15,29 +15,41 @@ const maxMarks = 8
 func clean(s string) string {
 	var b strings.Builder
 	b.Grow(len(s))
-	marks := 0
+	marks, before := 0, rune(0) // before is the last rune that was kept
 	for _, r := range s {
-		if unicode.In(r, unicode.Mn, unicode.Me) && r != '\ufe0f' && r != '\ufe0e' {
-			if marks++; marks > maxMarks {
-				continue
-			}
+		if unicode.In(r, unicode.Mn, unicode.Me) && !selector(r) {
+			marks++
 		} else {
 			marks = 0
 		}
 		switch {
 		case r == '\t':
 			b.WriteString("    ")
-		case r == '\n':
-			b.WriteByte('\n')
+			before = ' '
+			continue
 		case r == '\u2028' || r == '\u2029' || r == '\v' || r == '\f':
-			b.WriteByte('\n')
-		case r == '\r' || unicode.IsControl(r) || bidiControl(r):
-		case unicode.Is(unicode.Cf, r) && r != '\u200d' && r != '\u200c' && !tagRune(r):
-		default:
-			b.WriteRune(r)
+			r = '\n'
+		case r == '\n':
+		case marks > maxMarks || unicode.IsControl(r) || bidiControl(r) || !keeps(before, r):
+			continue
 		}
+		b.WriteRune(r)
+		before = r
 	}
 	return b.String()
+}
+
+// keeps reports whether a rune that is not to be seen itself may follow the one before. After most, terminals don't agree on what it does to the
+// width; and what is never to be seen may hide something.
+func keeps(before, r rune) bool {
+	switch {
+	case selector(r) || tagRune(r):
+		return before > unicode.MaxLatin1 && unicode.IsSymbol(before) || tagRune(before)
+	case joiner(r):
+		return before > unicode.MaxLatin1 && !unicode.IsSpace(before)
+	default:
+		return !unicode.Is(unicode.Cf, r)
+	}
 }
 
 // cleanLine is clean for what has to stay on one line.
@@ -49,6 +61,12 @@ func cleanLine(s string) string {
 func bidiControl(r rune) bool {
 	return r >= '\u202a' && r <= '\u202e' || r >= '\u2066' && r <= '\u2069' || r == '\u200e' || r == '\u200f' || r == '\u061c'
 }
+
+// selector reports whether a rune chooses between the forms of the one before: text or emoji.
+func selector(r rune) bool { return r >= '\ufe00' && r <= '\ufe0f' }
+
+// joiner reports whether a rune joins its neighbours, or keeps them apart.
+func joiner(r rune) bool { return r == '\u200d' || r == '\u200c' }
 
 // tagRune reports whether a rune is part of a flag emoji's spelling.
 func tagRune(r rune) bool { return r >= 0xe0020 && r <= 0xe007f }

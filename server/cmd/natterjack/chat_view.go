@@ -233,7 +233,7 @@ func (t *timeline) outgoing(o *outgoing) {
 		t.add("  " + faint.Render("… on its way"))
 		return
 	}
-	t.add("  " + failure.Render(clip("✗ not sent: "+explain(o.err, chatOptions{}), t.width-2)))
+	t.add("  " + failure.Render(clip("✗ not sent: "+cleanLine(explain(o.err, chatOptions{})), t.width-2)))
 }
 
 // stateText says how the connection is.
