@@ -40,6 +40,7 @@ type Node struct {
 	chat     *chat.Service
 	accounts *account.Service
 	health   *rpc.Health
+	rpc      *rpc.Server
 	metrics  *metrics
 	tls      *tls.Config // nil: none
 
@@ -104,7 +105,7 @@ func (n *Node) open(ctx context.Context) (err error) {
 }
 
 // wire joins the parts. Which of them knows of which is told by the imports; here is only who gets which value.
-func (n *Node) wire() error {
+func (n *Node) wire() (err error) {
 	c := &n.config
 	n.metrics = newMetrics()
 	h := hub.Config{Encoder: rpc.Encoder{}, Log: n.store, Logger: n.logger, Limits: c.Hub}
@@ -123,7 +124,7 @@ func (n *Node) wire() error {
 		Store: n.store, Revoker: revoker{n.hub}, Hider: n.presence, Logger: n.logger, Settings: c.Accounts,
 	})
 	n.health = rpc.NewHealth(map[string]func(context.Context) error{"store": n.checkStore, "hub": n.checkHub})
-	server, err := rpc.New(rpc.Config{
+	n.rpc, err = rpc.New(rpc.Config{
 		Chat: n.chat, Hub: n.hub, Accounts: n.accounts, Auth: rpc.NewAuthHandler(n.accounts), Presence: n.presence, Health: n.health,
 		Logger: n.logger, Limits: c.RPC, TrustedProxies: c.TrustedProxies, Observe: n.metrics.request,
 	})
@@ -131,7 +132,7 @@ func (n *Node) wire() error {
 		return err
 	}
 	n.metrics.watch(n.hub, n.accounts)
-	n.server = n.newServer(server)
+	n.server = n.newServer(n.rpc)
 	n.metricsServer = &http.Server{Handler: n.metrics.handler(), ReadHeaderTimeout: headerTimeout, ErrorLog: n.serverLog()}
 	return nil
 }

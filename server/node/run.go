@@ -96,6 +96,7 @@ func (n *Node) drain(ctx context.Context) error {
 	case <-time.After(min(n.config.Drain.Notice, n.config.Drain.Grace/2)):
 	case <-ctx.Done():
 	}
+	n.rpc.Drain()
 	done := make(chan error, 1)
 	go func() { done <- n.server.Shutdown(ctx) }()
 	err := errors.Join(n.hub.Drain(ctx, n.config.Drain.Spread), <-done)

@@ -1,6 +1,7 @@
 package rpc
 
 import (
+	"context"
 	"log/slog"
 	"net/http"
 	"net/netip"
@@ -66,6 +67,9 @@ type Server struct {
 	streams     counts
 	errorWriter *connect.ErrorWriter
 	handler     http.Handler
+	// draining ends when streams that aren't the hub's have to.
+	draining context.Context //nolint:containedctx // it is the server's life, not a call's
+	drain    context.CancelFunc
 }
 
 // New returns a Server. It fails only if the rules in the schema are wrong.
@@ -81,9 +85,13 @@ func New(c Config) (*Server, error) {
 		streams:     counts{most: c.Limits.StreamsPerAddress, open: make(map[netip.Addr]int)},
 		errorWriter: connect.NewErrorWriter(),
 	}
+	s.draining, s.drain = context.WithCancel(context.Background())
 	s.handler = s.routes()
 	return s, nil
 }
+
+// Drain ends the streams of tools (health, reflection), which have no goodbye. Streams of clients are ended by the hub.
+func (s *Server) Drain() { s.drain() }
 
 // ServeHTTP implements [http.Handler].
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.handler.ServeHTTP(w, r) }
@@ -115,15 +123,35 @@ func (s *Server) openServices(options connect.HandlerOption) map[string]http.Han
 	path, handler := grpchealth.NewHandler(s.config.Health, options)
 	services[path] = s.unaryOrStream(path+"Watch", handler)
 	path, handler = grpcreflect.NewHandlerV1(reflector, options)
-	services[path] = s.streamLimits(handler)
+	services[path] = s.streamLimits(s.untilDrain(handler))
 	path, handler = grpcreflect.NewHandlerV1Alpha(reflector, options)
-	services[path] = s.streamLimits(handler)
+	services[path] = s.streamLimits(s.untilDrain(handler))
 	return services
+}
+
+// untilDrain ends a stream, in whichever direction it waits, when the server drains.
+func (s *Server) untilDrain(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		ctx, cancel := context.WithCancel(r.Context())
+		defer cancel()
+		ended := make(chan struct{})
+		stop := context.AfterFunc(s.draining, func() {
+			defer close(ended)
+			cancel()
+			_ = http.NewResponseController(w).SetReadDeadline(past)
+		})
+		defer func() {
+			if !stop() {
+				<-ended // w must not be used after the handler has returned
+			}
+		}()
+		next.ServeHTTP(w, r.WithContext(ctx))
+	})
 }
 
 // unaryOrStream is for a service whose one stream is at a path.
 func (s *Server) unaryOrStream(stream string, next http.Handler) http.Handler {
-	unary, streaming := s.unaryLimits(next), s.streamLimits(next)
+	unary, streaming := s.unaryLimits(next), s.streamLimits(s.untilDrain(next))
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == stream {
 			streaming.ServeHTTP(w, r)
