@@ -64,7 +64,10 @@ func runMigrations(ctx context.Context, dialect goose.Dialect, folder string, db
 		return nil, fmt.Errorf("reading the version of the tables: %w", err)
 	}
 	if current > newest {
-		return nil, fmt.Errorf("the tables are of version %d, and this program knows versions up to %d: use a newer one", current, newest)
+		if err := checkCompatible(ctx, db, current, newest, d); err != nil {
+			return nil, err
+		}
+		return migrationStatus(ctx, p)
 	}
 	var steps []*goose.MigrationResult
 	switch d {
@@ -86,6 +89,17 @@ func runMigrations(ctx context.Context, dialect goose.Dialect, folder string, db
 		logger.Info("migrated the database", "direction", step.Direction, "step", step.Source.Path, "duration", step.Duration)
 	}
 	return migrationStatus(ctx, p)
+}
+
+// checkCompatible says whether a program can use tables that are newer than it: as a node can during a rolling upgrade, when newer ones have begun to
+// start. Migrations that older programs could not live with set compatible_from in store_meta to the oldest version that can.
+func checkCompatible(ctx context.Context, db *sql.DB, current, newest int64, d Direction) error {
+	var from int64
+	err := db.QueryRowContext(ctx, `SELECT value FROM store_meta WHERE key = 'compatible_from'`).Scan(&from)
+	if err != nil || from > newest || d == Down {
+		return fmt.Errorf("the tables are of version %d, and this program knows versions up to %d: use a newer one", current, newest)
+	}
+	return nil
 }
 
 func migrationStatus(ctx context.Context, p *goose.Provider) ([]Migration, error) {

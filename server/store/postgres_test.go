@@ -7,6 +7,8 @@ import (
 	"sync"
 	"testing"
 
+	"gorm.io/gorm"
+
 	"github.com/natterjack-chat/natterjack/server/chat"
 	"github.com/natterjack-chat/natterjack/server/chat/chattest"
 	"github.com/natterjack-chat/natterjack/server/internal/testservers"
@@ -102,6 +104,35 @@ func TestMigrationsGoForthAndBack(t *testing.T) {
 		newGroup(t, s, serve(t, s), 2)
 		if _, err := Migrate(t.Context(), o, "sideways"); err == nil {
 			t.Error("a direction that isn't one was taken")
+		}
+	})
+}
+
+func TestOlderProgramUsesNewerTables(t *testing.T) {
+	onEach(t, func(t *testing.T, newURL func(testing.TB) string) {
+		o := Options{URL: newURL(t)}
+		later := func(statement string) { // what a newer program's migration does
+			s, err := Open(t.Context(), o)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer func() { _ = s.Close() }()
+			if err := s.write(t.Context(), func(tx *gorm.DB) error { return tx.Exec(statement).Error }); err != nil {
+				t.Fatal(err)
+			}
+		}
+		later(`ALTER TABLE users ADD COLUMN mood bigint NOT NULL DEFAULT 0`)
+		later(`INSERT INTO goose_db_version (version_id, is_applied) VALUES (99, true)`)
+		t.Run("all goes on", func(t *testing.T) {
+			s := open(t, o.URL)
+			newGroup(t, s, serve(t, s), 2)
+		})
+		if _, err := Migrate(t.Context(), o, Down); err == nil {
+			t.Error("it took back a migration that it doesn't know")
+		}
+		later(`UPDATE store_meta SET value = 99 WHERE key = 'compatible_from'`)
+		if _, err := Open(t.Context(), o); err == nil || !strings.Contains(err.Error(), "99") {
+			t.Errorf("it opened tables that it can't use: %v", err)
 		}
 	})
 }

@@ -11,6 +11,8 @@ CREATE TABLE store_meta (
   key   text COLLATE "C" PRIMARY KEY,
   value bigint NOT NULL
 );
+-- The oldest version of these migrations that a program has to know to use the tables; see checkCompatible.
+INSERT INTO store_meta (key, value) VALUES ('compatible_from', 2);
 
 CREATE TABLE users (
   id              bigint PRIMARY KEY,

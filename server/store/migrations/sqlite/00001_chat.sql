@@ -6,6 +6,8 @@ CREATE TABLE store_meta (
   key   TEXT PRIMARY KEY,
   value INTEGER NOT NULL
 ) WITHOUT ROWID;
+-- The oldest version of these migrations that a program has to know to use the tables; see checkCompatible.
+INSERT INTO store_meta (key, value) VALUES ('compatible_from', 2);
 
 CREATE TABLE users (
   id              INTEGER PRIMARY KEY,
