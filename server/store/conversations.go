@@ -34,8 +34,10 @@ func (s *Store) ReadByOthers(ctx context.Context, id chat.ConversationID, user c
 }
 
 func statesByID(db *gorm.DB, ids []chat.ConversationID) (map[chat.ConversationID]*chat.ConversationState, map[chat.ConversationID]head, error) {
-	v := view{View: &chat.View{Conversations: make(map[chat.ConversationID]*chat.ConversationState, len(ids)),
-		CreateKeys: make(map[string]chat.ConversationID)}, heads: make(map[chat.ConversationID]head, len(ids))}
+	v := view{View: &chat.View{
+		Conversations: make(map[chat.ConversationID]*chat.ConversationState, len(ids)),
+		CreateKeys:    make(map[string]chat.ConversationID),
+	}, heads: make(map[chat.ConversationID]head, len(ids))}
 	err := v.readConversations(db, &chat.Reads{Conversations: ids})
 	return v.Conversations, v.heads, err
 }

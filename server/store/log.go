@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"gorm.io/gorm"
@@ -18,11 +19,12 @@ const epochColumn = `(SELECT value FROM store_meta WHERE key = 'epoch')`
 // Tops is that of [chat.Log]. It is one statement, which every node sends every second or so.
 func (s *Store) Tops(ctx context.Context) (chat.Positions, error) {
 	p := chat.Positions{Nos: make([]int64, s.shards), IDs: make([]uint64, s.shards)}
-	query := `SELECT -1, ` + epochColumn + `, 0`
+	var query strings.Builder
+	query.WriteString(`SELECT -1, ` + epochColumn + `, 0`)
 	for shard := range s.shards {
-		query += fmt.Sprintf(` UNION ALL SELECT * FROM (SELECT shard, no, id FROM commit_log WHERE shard = %d ORDER BY no DESC LIMIT 1) AS top%[1]d`, shard)
+		fmt.Fprintf(&query, ` UNION ALL SELECT * FROM (SELECT shard, no, id FROM commit_log WHERE shard = %d ORDER BY no DESC LIMIT 1) AS top%[1]d`, shard)
 	}
-	err := each(s.db(ctx), query, nil, func(rows *sql.Rows) error {
+	err := each(s.db(ctx), query.String(), nil, func(rows *sql.Rows) error {
 		var shard int
 		var no, id int64
 		if err := rows.Scan(&shard, &no, &id); err != nil {

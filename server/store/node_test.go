@@ -50,8 +50,10 @@ func newUser(t testing.TB, s *Store) chat.UserID {
 	t.Helper()
 	id := chat.UserID(rand.Int64N(1<<62) + 1)
 	a := account.Account{User: chat.User{ID: id, Username: fmt.Sprint("user", id), DisplayName: fmt.Sprint("User ", id)}}
-	if err := s.CreateAccount(t.Context(), a, a.Username, "hash", account.NewSession{Session: account.Session{ID: chat.SessionID(id), User: id},
-		Series: uniqueHash(), Refresh: account.RefreshToken{Secret: uniqueHash()}, Access: account.AccessToken{Hash: uniqueHash(), User: id}}); err != nil {
+	if err := s.CreateAccount(t.Context(), a, a.Username, "hash", account.NewSession{
+		Session: account.Session{ID: chat.SessionID(id), User: id},
+		Series:  uniqueHash(), Refresh: account.RefreshToken{Secret: uniqueHash()}, Access: account.AccessToken{Hash: uniqueHash(), User: id},
+	}); err != nil {
 		t.Fatal(err)
 	}
 	return id

@@ -2,10 +2,11 @@ package store
 
 import (
 	"context"
-	"github.com/jackc/pgx/v5"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/jackc/pgx/v5"
 
 	"github.com/natterjack-chat/natterjack/server/internal/testservers"
 )

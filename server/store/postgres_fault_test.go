@@ -381,7 +381,7 @@ func checkLog(t *testing.T, s *Store) {
 		t.Fatal(err)
 	}
 	for shard := range tops.Nos {
-		var at, id = int64(0), uint64(0)
+		at, id := int64(0), uint64(0)
 		for {
 			batches, err := s.Batches(t.Context(), shard, at, 50)
 			if err != nil {

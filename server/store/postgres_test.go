@@ -91,7 +91,7 @@ func TestMigrationsGoForthAndBack(t *testing.T) {
 		if err != nil || len(at(all)) != len(all) {
 			t.Fatalf("%v, %v", all, err)
 		}
-		for n := len(all) - 1; n >= 0; n-- {
+		for n := range slices.Backward(all) {
 			list, err := Migrate(t.Context(), o, Down)
 			if err != nil || len(at(list)) != n {
 				t.Fatalf("back to %d: %v, %v", n, list, err)

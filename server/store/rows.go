@@ -74,9 +74,11 @@ func scanState(row row, more ...any) (*chat.ConversationState, head, error) {
 		h                head
 		created, updated int64
 	)
-	into := append([]any{&c.ID, &c.Kind, &c.Title, &c.Creator, &created, &c.ChangedSeq, &c.CreateKey,
+	into := append([]any{
+		&c.ID, &c.Kind, &c.Title, &c.Creator, &created, &c.ChangedSeq, &c.CreateKey,
 		&c.LastSeq, &c.LastOrdinal, &c.MemberCount, &c.OwnerCount, &updated,
-		&h.lastMessage, &h.changedNo, &h.reads.top, &h.reads.reader, &h.reads.next}, more...)
+		&h.lastMessage, &h.changedNo, &h.reads.top, &h.reads.reader, &h.reads.next,
+	}, more...)
 	err := row.Scan(into...)
 	c.CreateTime, c.UpdateTime = fromMillis(created), fromMillis(updated)
 	return &c, h, err
@@ -132,8 +134,10 @@ func scanEvent(row row, more ...any) (*eventRow, error) {
 		clientID, reactions, subjects []byte
 	)
 	m := &r.message
-	into := append([]any{&r.Conversation, &r.Seq, &r.Kind, &r.Actor, &at, &r.ordinal, &r.Target, &clientID, &m.ReplyTo, &m.ChangedSeq,
-		&editedAt, &deletedAt, &m.Content, &reactions, &subjects}, more...)
+	into := append([]any{
+		&r.Conversation, &r.Seq, &r.Kind, &r.Actor, &at, &r.ordinal, &r.Target, &clientID, &m.ReplyTo, &m.ChangedSeq,
+		&editedAt, &deletedAt, &m.Content, &reactions, &subjects,
+	}, more...)
 	if err := row.Scan(into...); err != nil {
 		return nil, err
 	}

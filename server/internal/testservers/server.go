@@ -2,6 +2,7 @@ package testservers
 
 import (
 	"bufio"
+	"bytes"
 	_ "embed"
 	"errors"
 	"fmt"
@@ -199,8 +200,7 @@ func alive(pid int) bool {
 	if err != nil {
 		return syscall.Kill(pid, 0) == nil
 	}
-	rest := string(stat[strings.LastIndexByte(string(stat), ')')+1:])
-	return !strings.HasPrefix(rest, " Z")
+	return !bytes.HasPrefix(stat[bytes.LastIndexByte(stat, ')')+1:], []byte(" Z"))
 }
 
 // freePort returns a port that nobody listens on, below those that the system gives to outgoing connections: a client that keeps dialling
