@@ -111,6 +111,9 @@ func TestCloseLeavesNothing(t *testing.T) {
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
+	if err := s.write(t.Context(), func(*gorm.DB) error { return nil }); !chat.IsReason(err, chat.ReasonUnavailable) {
+		t.Errorf("writing to a closed store: %v", err)
+	}
 	left, err := filepath.Glob(folder + "/*-*")
 	if err != nil || len(left) > 0 {
 		t.Errorf("files left behind: %v, %v", left, err)

@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"database/sql"
+	"errors"
 
 	sqlitedialect "github.com/libtnb/sqlite"
 	"gorm.io/gorm"
@@ -16,9 +17,10 @@ type sqliteWriter struct {
 	// turn holds one token while the connection is in use. A channel, so that waiting for it can be given up.
 	turn chan struct{}
 
-	conn *preparedConn // nil until the first transaction, and after one that left the connection in doubt
-	orm  *gorm.DB      // on conn
-	top  *logTop       // the end of the commit log; nil: not known
+	closed bool
+	conn   *preparedConn // nil until the first transaction, and after one that left the connection in doubt
+	orm    *gorm.DB      // on conn
+	top    *logTop       // the end of the commit log; nil: not known
 }
 
 // logTop is the newest batch of the log.
@@ -98,6 +100,9 @@ func (w *sqliteWriter) transaction(ctx context.Context, fn func() (store bool, e
 
 // open connects, if there is no connection that can be trusted.
 func (w *sqliteWriter) open() error {
+	if w.closed {
+		return chat.Unavailable(errClosed)
+	}
 	if w.conn != nil {
 		return nil
 	}
@@ -134,9 +139,13 @@ func (w *sqliteWriter) abandon() {
 	w.conn, w.orm, w.top = nil, nil, nil
 }
 
-// close waits for the transaction under way.
+var errClosed = errors.New("the store is closed")
+
+// close waits for the transaction under way. Later ones are refused.
 func (w *sqliteWriter) close() error {
 	w.turn <- struct{}{}
+	defer func() { <-w.turn }()
+	w.closed = true
 	w.abandon()
 	return w.db.Close()
 }
