@@ -152,6 +152,21 @@ func TestFoundersGetTheEventsOfTheFoundation(t *testing.T) {
 	})
 }
 
+func TestAJoinThatTheListHadAlreadyIsToldOf(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		log := newMemoryLog()
+		c := conv(0, 1)
+		h := startHub(t, log, nil)
+		synctest.Wait()
+		s := open(t, h, Options{Caller: caller(bob)})
+		s.Attach([]chat.ConversationID{c}) // read when the join was stored, and the hub hadn't got it yet
+		h.Publish(log.commit(joining(c, bob), message(c)))
+		synctest.Wait()
+		s.Live(map[chat.ConversationID]chat.Seq{})
+		wantTaken(t, s, "summary 1, event 1 1, event 1 2")
+	})
+}
+
 func TestARoleChangeIsNoJoin(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		log := newMemoryLog()

@@ -318,14 +318,15 @@ func (s *Stream) join(id chat.ConversationID, seq chat.Seq) bool {
 			c.note(id, true)
 		}
 	}
-	if slices.Contains(s.conversations, id) {
-		return false
+	attached := slices.Contains(s.conversations, id)
+	if !attached {
+		s.conversations = append(s.conversations, id)
 	}
-	s.conversations = append(s.conversations, id)
 	if seq != 0 {
+		// Also where the list had it already: that was read when the log was further than the hub, and then nothing else tells of it.
 		s.deliverLocked(summaryFrame(id, seq))
 	}
-	return true
+	return !attached
 }
 
 // leave ends the user's membership for the stream with the event seq. Reports whether the stream has to be taken out of the room.
