@@ -283,13 +283,13 @@ func (c *Client) Next(ctx context.Context) (Event, error) {
 
 func (c *Client) next() (Event, bool, error) {
 	c.mu.Lock()
-	if errors.Is(c.err, ErrClosed) {
+	err := c.err
+	if errors.Is(err, ErrClosed) {
 		c.mu.Unlock()
-		return Event{}, false, c.err
+		return Event{}, false, err
 	}
 	e, ok, caughtUp := c.in.pop()
 	c.refill()
-	err := c.err
 	var save Checkpoint
 	if caughtUp && c.o.Checkpoint != nil {
 		save = c.checkpoint()
@@ -337,6 +337,17 @@ func (c *Client) Track(conversation string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.in.tracked[conversation] = true
+}
+
+// TrackFrom is Track for a conversation that is known up to seq, from a page or a summary fetched before: what follows is handed over too.
+// Without it a conversation begins where the first connection finds its head. It changes nothing where the Client knows more already.
+func (c *Client) TrackFrom(conversation string, seq int64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.in.tracked[conversation] = true
+	if !c.in.full && c.in.convs[conversation] == nil && seq > 0 {
+		c.in.add(conversation, seq)
+	}
 }
 
 // Untrack ends Track.

@@ -148,9 +148,11 @@ func TestGoodbyesThatEndTheClient(t *testing.T) {
 				defer c.Close()
 				s, _ := c.Send("nowhere", "x", SendOptions{})
 				_, _ = s.Wait(t.Context())
-				m.onRequest = func(*chatv1.StreamRequest) *chatv1.RequestError {
-					return &chatv1.RequestError{Code: int32(connect.CodeUnavailable)}
-				}
+				m.set(func() {
+					m.onRequest = func(*chatv1.StreamRequest) *chatv1.RequestError {
+						return &chatv1.RequestError{Code: int32(connect.CodeUnavailable)}
+					}
+				})
 				waiting, _ := c.Send("nowhere", "y", SendOptions{})
 				m.goodbye(reason, 0)
 				var err error
@@ -197,7 +199,6 @@ func TestSilentServerIsLeft(t *testing.T) {
 		m := newModel()
 		c := m.start(t, Options{})
 		defer c.Close()
-		m.onRequest = func(r *chatv1.StreamRequest) *chatv1.RequestError { r.RequestId = 0; return nil }
 		time.Sleep(39 * time.Second)
 		synctest.Wait()
 		if c.State() != (Live{}) {

@@ -53,9 +53,7 @@ func TestUnreachableServerIsAskedEverMoreSeldom(t *testing.T) {
 		if !ok || off.Retry.IsZero() || !errors.As(off.Err, &e) || e.Code != connect.CodeUnavailable {
 			t.Fatalf("state %#v", c.State())
 		}
-		m.mu.Lock()
-		m.onOpen = nil
-		m.mu.Unlock()
+		m.set(func() { m.onOpen = nil })
 		time.Sleep(30 * time.Second)
 		synctest.Wait()
 		if c.State() != (Live{}) {
@@ -227,14 +225,11 @@ func TestMarksAreCoalescedAndRepeatedUntilStored(t *testing.T) {
 			t.Fatalf("read %v, delivered %v in 5 s", reads, delivered)
 		}
 
-		m.dropAck = func() bool { return true } // the answer is lost with the connection
+		m.set(func() { m.dropAck = func() bool { return true } }) // the answer is lost with the connection
 		c.MarkDelivered("c1", 60)
 		c.MarkRead("c1", 55)
 		time.Sleep(time.Second)
-		m.mu.Lock()
-		m.dropAck = nil
-		m.asked = nil
-		m.mu.Unlock()
+		m.set(func() { m.dropAck, m.asked = nil, nil })
 		time.Sleep(time.Minute)
 		synctest.Wait()
 		got := ""
@@ -387,6 +382,24 @@ func TestNextEndsWithItsContextAndWithClose(t *testing.T) {
 			t.Fatalf("error %v, want ErrClosed", err)
 		}
 		c.Start() // too late
+	})
+}
+
+func TestTrackFromHandsOverWhatFollowsAPage(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := newModel()
+		m.create("c1")
+		m.post("c1", "on the page")
+		c, err := New(Options{ServerURL: "http://model", HTTPClient: m.inMemory(), Transport: m, Session: MemorySession(validSession())})
+		must(t, err)
+		defer c.Close()
+		c.TrackFrom("c1", 2)
+		m.post("c1", "between the page and the stream")
+		c.Start()
+		events := drain(t, c)
+		m.post("c1", "live")
+		c.TrackFrom("c1", 1) // known already
+		wantSeqs(t, seqsOf(append(events, drain(t, c)...), "c1"), 3, 4)
 	})
 }
 

@@ -75,6 +75,13 @@ func newModel() *model {
 	}
 }
 
+// set changes the model while it runs.
+func (m *model) set(change func()) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	change()
+}
+
 // create makes a conversation with the user in it.
 func (m *model) create(id string) {
 	m.mu.Lock()

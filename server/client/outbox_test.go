@@ -228,9 +228,11 @@ func TestMessagesThatTheServerLostAreSentAgainAfterARestart(t *testing.T) {
 			t.Fatal(err)
 		}
 		drain(t, c)
-		m.onRequest = func(*chatv1.StreamRequest) *chatv1.RequestError {
-			return &chatv1.RequestError{Code: int32(connect.CodeUnavailable)}
-		}
+		m.set(func() {
+			m.onRequest = func(*chatv1.StreamRequest) *chatv1.RequestError {
+				return &chatv1.RequestError{Code: int32(connect.CodeUnavailable)}
+			}
+		})
 		m.lose(1)
 		time.Sleep(time.Second)
 		drain(t, c) // the consumer has heard of the reset, and a new token

@@ -53,10 +53,10 @@ func runLines(
 	}
 	l.out = newPrinter(stdout, o.json, func() { close(l.broken) })
 	l.out.people.told(s)
-	if err := l.showHistory(ctx); err != nil {
+	if err := l.showHistory(ctx, s.GetLastSeq()); err != nil {
 		return err
 	}
-	c.Track(l.id)
+	c.TrackFrom(l.id, s.GetLastSeq())
 	c.Start()
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -239,12 +239,12 @@ func (l *lineChat) state(s client.State) {
 	}
 }
 
-// showHistory prints the newest messages, as many as --history says.
-func (l *lineChat) showHistory(ctx context.Context) error {
+// showHistory prints the newest messages up to a seq, as many as --history says. What comes after it comes as events.
+func (l *lineChat) showHistory(ctx context.Context, upTo int64) error {
 	if l.o.history <= 0 {
 		return nil
 	}
-	page, err := l.c.Messages(ctx, l.id, client.Page{Limit: int32(l.o.history)}) //nolint:gosec // at most 200
+	page, err := l.c.Messages(ctx, l.id, client.Page{Before: upTo + 1, Limit: int32(l.o.history)}) //nolint:gosec // at most 200
 	if err != nil {
 		return err
 	}

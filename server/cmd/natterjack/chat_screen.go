@@ -162,6 +162,7 @@ func runScreen(ctx context.Context, c *client.Client, o chatOptions, start *chat
 	if start != nil {
 		s.take(start)
 		s.room = newRoom(s.me, start)
+		c.TrackFrom(s.room.id, start.GetLastSeq())
 	}
 	c.Start()
 	p := tea.NewProgram(s, tea.WithContext(ctx))
