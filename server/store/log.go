@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -208,11 +209,29 @@ func (s *Store) Trim(ctx context.Context, keep Retention) (int64, error) {
 
 func (s *Store) trimChunk(ctx context.Context, shard int, top int64, keep Retention) (gone int64, err error) {
 	old := time.Now().Add(-keep.Age).UnixMilli()
+	enough := top - max(1, keep.Batches)
 	err = s.write(ctx, func(tx *gorm.DB) error {
-		// Numbers and times grow together, so what goes is a run from the beginning.
-		result := tx.Exec(`DELETE FROM commit_log WHERE shard = ? AND no < ? AND no IN (
-				SELECT no FROM commit_log WHERE shard = ? AND (no <= ? OR at < ?) ORDER BY no LIMIT ?)`,
-			shard, top, shard, top-max(1, keep.Batches), old, trimChunk)
+		// Numbers and times grow together, so what goes is a run from the beginning, and the first that stays ends the search.
+		var last int64
+		err := each(tx, `SELECT no, at FROM commit_log WHERE shard = ? AND no < ? ORDER BY no LIMIT ?`, []any{shard, top, trimChunk},
+			func(rows *sql.Rows) error {
+				var no, at int64
+				if err := rows.Scan(&no, &at); err != nil {
+					return err
+				}
+				if no > enough && at >= old {
+					return errEnough
+				}
+				last = no
+				return nil
+			})
+		if err != nil && !errors.Is(err, errEnough) {
+			return err
+		}
+		if last == 0 {
+			return nil
+		}
+		result := tx.Exec(`DELETE FROM commit_log WHERE shard = ? AND no <= ?`, shard, last)
 		gone = result.RowsAffected
 		return result.Error
 	})

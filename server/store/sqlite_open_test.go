@@ -120,6 +120,7 @@ func TestCloseLeavesNothing(t *testing.T) {
 	}
 }
 
+// What a newer program says that older ones can use is another test's.
 func TestANewerDatabaseIsNotTouched(t *testing.T) {
 	url := "sqlite:" + t.TempDir() + "/test.db"
 	s, err := Open(t.Context(), Options{URL: url})
@@ -127,7 +128,10 @@ func TestANewerDatabaseIsNotTouched(t *testing.T) {
 		t.Fatal(err)
 	}
 	err = errors.Join(s.write(t.Context(), func(tx *gorm.DB) error {
-		return tx.Exec(`INSERT INTO goose_db_version (version_id, is_applied) VALUES (9999, 1)`).Error
+		if err := tx.Exec(`INSERT INTO goose_db_version (version_id, is_applied) VALUES (9999, 1)`).Error; err != nil {
+			return err
+		}
+		return tx.Exec(`UPDATE store_meta SET value = 9999 WHERE key = 'compatible_from'`).Error
 	}), s.Close())
 	if err != nil {
 		t.Fatal(err)
