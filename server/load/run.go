@@ -30,7 +30,6 @@ type run struct {
 	start  time.Time
 	users  []*user
 	ledger ledger
-	ended  atomic.Bool // no further messages
 }
 
 // user is one user with one stream.

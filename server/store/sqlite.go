@@ -11,7 +11,6 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
-	"time"
 
 	"github.com/gofrs/flock"
 	sqlitedialect "github.com/libtnb/sqlite"
@@ -66,7 +65,7 @@ func openSQLite(ctx context.Context, path string, log *slog.Logger) (_ *Store, e
 	readers := max(4, 2*runtime.GOMAXPROCS(0))
 	e.pool.SetMaxOpenConns(readers)
 	e.pool.SetMaxIdleConns(readers)
-	if e.reads, err = openGORM(e.pool, true); err != nil {
+	if e.reads, err = openGORM(e.pool); err != nil {
 		return nil, fmt.Errorf("database %s: %w", path, err)
 	}
 	if e.epoch, err = e.loadMeta(ctx); err != nil {
@@ -144,13 +143,13 @@ func sqliteDSN(path string, parameters ...string) string {
 
 func pragma(name string, value any) string { return fmt.Sprintf("_pragma=%s(%v)", name, value) }
 
-// keepStatements is the one value for which GORM's cache of prepared statements doesn't start a goroutine that nothing ends.
-const keepStatements = 10 * 365 * 24 * time.Hour
-
 // openGORM puts GORM on a pool or on one connection. It logs nothing: errors go to the caller, and statements may hold messages.
-func openGORM(conn gorm.ConnPool, prepare bool) (*gorm.DB, error) {
+//
+// GORM's cache of prepared statements stays off: who is the first to prepare a statement waits for a connection of the pool, and those who want
+// the same statement within their transactions wait for it, without their context, and hold the connections meanwhile.
+func openGORM(conn gorm.ConnPool) (*gorm.DB, error) {
 	return gorm.Open(sqlitedialect.New(sqlitedialect.Config{Conn: conn}), &gorm.Config{
-		Logger: logger.Discard, SkipDefaultTransaction: true, DisableAutomaticPing: true, PrepareStmt: prepare, PrepareStmtTTL: keepStatements,
+		Logger: logger.Discard, SkipDefaultTransaction: true, DisableAutomaticPing: true,
 	})
 }
 

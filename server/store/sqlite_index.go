@@ -99,7 +99,7 @@ func (x *searchIndex) connect(ctx context.Context, path string, epoch int64) (er
 	x.pool.SetMaxOpenConns(4)
 	x.pool.SetMaxIdleConns(4)
 	if err = x.prepare(ctx, epoch); err == nil {
-		x.reads, err = openGORM(x.pool, true)
+		x.reads, err = openGORM(x.pool)
 	}
 	if err != nil {
 		return errors.Join(err, x.pool.Close(), x.write.Close())

@@ -111,7 +111,7 @@ func (w *sqliteWriter) open() error {
 		return err
 	}
 	w.conn = &preparedConn{conn: conn, stmts: make(map[string]*sql.Stmt)}
-	if w.orm, err = openGORM(w.conn, false); err != nil {
+	if w.orm, err = openGORM(w.conn); err != nil {
 		w.abandon()
 	}
 	return err
