@@ -2,7 +2,7 @@
 # A block that several test binaries ran through stands in the profile once for each of them, and counts once.
 # Packages that exist for tests only do not count.
 
-/^mode:/ || /\/server\/(e2e|internal\/testservers|[a-z]+\/[a-z]+test)\// { next }
+/^mode:/ || /\/server\/(e2e|internal|[a-z]+\/[a-z]+test)\// { next }
 
 {
   statements[$1] = $2
