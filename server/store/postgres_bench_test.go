@@ -1,7 +1,9 @@
 package store
 
 import (
+	"context"
 	"fmt"
+	"math/rand/v2"
 	"testing"
 	"time"
 
@@ -61,4 +63,44 @@ func (x *sender) rawRows(tb testing.TB, n int, next *chat.Seq) *pgx.Batch {
 	batch.Queue(insertEvents("raw"), c.arrays()...)
 	batch.Queue(`COMMIT`)
 	return batch
+}
+
+// BenchmarkStored reads where ten thousand and where five million messages are stored. What a read costs must not grow with them.
+func BenchmarkStored(b *testing.B) {
+	for _, messages := range []int{10_000, 5_000_000} {
+		b.Run(fmt.Sprint(messages), func(b *testing.B) {
+			conversations := min(1000, messages/100)
+			f := fill(b, testservers.StartPostgres(b).URL, conversations, messages/conversations)
+			ctx := context.Background()
+			last := chat.Seq(f.each)
+			for name, page := range map[string]chat.MessagePage{
+				"newest": {Limit: 50}, "middle": {Limit: 50, Before: last / 2}, "oldest": {Limit: 50, After: 1}, "around": {Limit: 50, Around: last / 3},
+			} {
+				repeat(b, "history/"+name, func() error {
+					_, err := f.store.Messages(ctx, f.conversations[rand.IntN(conversations)], page)
+					return err
+				})
+			}
+			since := make([]int64, postgresShards)
+			repeat(b, "conversation list", func() error {
+				_, err := f.store.RecentSummaries(ctx, 1, chat.RecentCursor{}, 50)
+				return err
+			})
+			repeat(b, "sync", func() error {
+				_, err := f.store.ChangedSummaries(ctx, 1, since, 0, 200)
+				return err
+			})
+			for name, word := range map[string]string{"rare": "w9000", "common": "w0", "absent": "absent", "beginning": "w90*"} {
+				repeat(b, "search/"+name, func() error {
+					_, err := f.store.SearchMessages(ctx, chat.SearchQuery{User: 1, Words: []string{word}, Limit: 20})
+					return err
+				})
+				repeat(b, "search in one/"+name, func() error {
+					id := f.conversations[rand.IntN(100)]
+					_, err := f.store.SearchMessages(ctx, chat.SearchQuery{User: 1, Conversation: id, Words: []string{word}, Limit: 20})
+					return err
+				})
+			}
+		})
+	}
 }
