@@ -59,7 +59,7 @@ func openSQLite(ctx context.Context, path string, log *slog.Logger) (_ *Store, e
 	if _, err = runMigrations(ctx, goose.DialectSQLite3, "sqlite", e.writer.db, Up, log); err != nil {
 		return nil, fmt.Errorf("database %s: %w", path, err)
 	}
-	if e.pool, err = sql.Open(sqlitedialect.DriverName, readerDSN(path)); err != nil {
+	if e.pool, err = openSQLiteDB(readerDSN(path)); err != nil {
 		return nil, fmt.Errorf("database %s: %w", path, err)
 	}
 	readers := max(4, 2*runtime.GOMAXPROCS(0))
@@ -143,10 +143,8 @@ func sqliteDSN(path string, parameters ...string) string {
 
 func pragma(name string, value any) string { return fmt.Sprintf("_pragma=%s(%v)", name, value) }
 
-// openGORM puts GORM on a pool or on one connection. It logs nothing: errors go to the caller, and statements may hold messages.
-//
-// GORM's cache of prepared statements stays off: who is the first to prepare a statement waits for a connection of the pool, and those who want
-// the same statement within their transactions wait for it, without their context, and hold the connections meanwhile.
+// openGORM puts GORM on a pool or on one connection. It logs nothing: errors go to the caller, and statements may hold messages. Its cache of
+// prepared statements stays off: see [openSQLiteDB].
 func openGORM(conn gorm.ConnPool) (*gorm.DB, error) {
 	return gorm.Open(sqlitedialect.New(sqlitedialect.Config{Conn: conn}), &gorm.Config{
 		Logger: logger.Discard, SkipDefaultTransaction: true, DisableAutomaticPing: true,

@@ -12,7 +12,6 @@ import (
 	"sync"
 	"time"
 
-	sqlitedialect "github.com/libtnb/sqlite"
 	"gorm.io/gorm"
 	lib "modernc.org/sqlite/lib"
 )
@@ -87,13 +86,13 @@ var (
 )
 
 func (x *searchIndex) connect(ctx context.Context, path string, epoch int64) (err error) {
-	if x.write, err = sql.Open(sqlitedialect.DriverName, sqliteDSN(path, "_txlock=immediate",
+	if x.write, err = openSQLiteDB(sqliteDSN(path, "_txlock=immediate",
 		pragma("journal_mode", "WAL"), pragma("synchronous", "NORMAL"), pragma("cache_size", -writerCacheKiB/4),
 		pragma("wal_autocheckpoint", walPages), pragma("journal_size_limit", walLimit))); err != nil {
 		return err
 	}
 	x.write.SetMaxOpenConns(1)
-	if x.pool, err = sql.Open(sqlitedialect.DriverName, readerDSN(path)); err != nil {
+	if x.pool, err = openSQLiteDB(readerDSN(path)); err != nil {
 		return errors.Join(err, x.write.Close())
 	}
 	x.pool.SetMaxOpenConns(4)

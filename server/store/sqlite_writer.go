@@ -3,9 +3,9 @@ package store
 import (
 	"context"
 	"database/sql"
+	"database/sql/driver"
 	"errors"
 
-	sqlitedialect "github.com/libtnb/sqlite"
 	"gorm.io/gorm"
 
 	"github.com/natterjack-chat/natterjack/server/chat"
@@ -18,9 +18,9 @@ type sqliteWriter struct {
 	turn chan struct{}
 
 	closed bool
-	conn   *preparedConn // nil until the first transaction, and after one that left the connection in doubt
-	orm    *gorm.DB      // on conn
-	top    *logTop       // the end of the commit log; nil: not known
+	conn   *sql.Conn // nil until the first transaction, and after one that left the connection in doubt
+	orm    *gorm.DB  // on conn
+	top    *logTop   // the end of the commit log; nil: not known
 }
 
 // logTop is the newest batch of the log.
@@ -54,9 +54,9 @@ const (
 )
 
 func newSQLiteWriter(dsn string) *sqliteWriter {
-	db, err := sql.Open(sqlitedialect.DriverName, dsn)
+	db, err := openSQLiteDB(dsn)
 	if err != nil {
-		panic(err) // only for a driver that isn't registered
+		panic(err) // a DSN of ours is wrong
 	}
 	db.SetMaxOpenConns(1)
 	return &sqliteWriter{db: db, turn: make(chan struct{}, 1)}
@@ -110,8 +110,8 @@ func (w *sqliteWriter) open() error {
 	if err != nil {
 		return err
 	}
-	w.conn = &preparedConn{conn: conn, stmts: make(map[string]*sql.Stmt)}
-	if w.orm, err = openGORM(w.conn); err != nil {
+	w.conn = conn
+	if w.orm, err = openGORM(conn); err != nil {
 		w.abandon()
 	}
 	return err
@@ -134,7 +134,7 @@ func (w *sqliteWriter) rollback() {
 // abandon drops the connection, and with it whatever was under way on it.
 func (w *sqliteWriter) abandon() {
 	if w.conn != nil {
-		w.conn.abandon()
+		_ = w.conn.Raw(func(any) error { return driver.ErrBadConn }) // makes database/sql close it instead of keeping it
 	}
 	w.conn, w.orm, w.top = nil, nil, nil
 }

@@ -148,8 +148,43 @@ func TestStatementsAreBounded(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if n := len(s.engine.(*sqliteEngine).writer.conn.stmts); n > maxStatements {
-		t.Errorf("%d statements are prepared", n)
+	err := s.engine.(*sqliteEngine).writer.conn.Raw(func(c any) error {
+		if n := len(c.(*preparingConn).idle); n > maxStatements || n == 0 {
+			t.Errorf("%d statements are prepared", n)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Error(err)
+	}
+}
+
+func TestAStatementCanBeRunWhileItsRowsAreRead(t *testing.T) {
+	s := open(t, "sqlite:"+t.TempDir()+"/test.db")
+	err := s.write(t.Context(), func(tx *gorm.DB) error {
+		var read func(depth int) error
+		read = func(depth int) error {
+			n := 0
+			err := each(tx, `WITH RECURSIVE n(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < 4) SELECT n FROM n`, nil, func(rows *sql.Rows) error {
+				n++
+				var got int
+				if err := rows.Scan(&got); err != nil || got != n {
+					t.Errorf("row %d is %d, %v", n, got, err)
+				}
+				if depth == 0 {
+					return nil
+				}
+				return read(depth - 1)
+			})
+			if n != 4 {
+				t.Errorf("%d rows", n)
+			}
+			return err
+		}
+		return read(3)
+	})
+	if err != nil {
+		t.Error(err)
 	}
 }
 
