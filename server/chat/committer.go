@@ -197,10 +197,18 @@ func (c *committer) settle(batch []*op, unknown error) {
 	c.logger.Warn("commit with unknown outcome", "changes", len(batch), "error", unknown)
 	var again, lost []*op
 	for _, o := range batch {
-		if o.repeatable {
-			again = append(again, o)
-		} else {
+		if !o.repeatable {
 			lost = append(lost, o)
+			continue
+		}
+		again = append(again, o)
+		done := o.done
+		o.done = func(err error) {
+			// That the look-up came to nothing says nothing of the first attempt.
+			if IsReason(err, ReasonUnavailable) || IsReason(err, ReasonStoreFull) {
+				err = unknown
+			}
+			done(err)
 		}
 	}
 	answer(lost, unknown)

@@ -121,7 +121,7 @@ func (p *published) seqs() (seqs []Seq) {
 	return seqs
 }
 
-func newTestService(t *testing.T, f *fakeLog) (*Service, *published) {
+func newTestService(t *testing.T, f Store) (*Service, *published) {
 	t.Helper()
 	p := new(published)
 	s := New(Config{Store: f, Publisher: p, Logger: slog.New(slog.DiscardHandler)})
@@ -275,6 +275,27 @@ func TestUnknownOutcomeThatStaysUnknownIsSaidToBe(t *testing.T) {
 	_, err := perform(t.Context(), s.committer, c, func(t *tx) (Sent, error) { return t.send(1, request(1, "x")) })
 	if !IsReason(err, ReasonOutcomeUnknown) {
 		t.Fatalf("a change that can't be repeated: %v", err)
+	}
+}
+
+// goneLog loses its connection at the first commit, and can't be reached then.
+type goneLog struct {
+	*fakeLog
+	calls int
+}
+
+func (g *goneLog) Commit(ctx context.Context, r Reads, decide func(*View) (*Writes, error)) ([]Batch, error) {
+	if g.calls++; g.calls > 1 {
+		return nil, Unavailable(errors.New("no connection"))
+	}
+	_, err := g.fakeLog.Commit(ctx, r, decide)
+	return nil, errors.Join(err, OutcomeUnknown(errors.New("connection lost at commit")))
+}
+
+func TestUnknownOutcomeThatCannotBeLookedUpStaysUnknown(t *testing.T) {
+	s, _ := newTestService(t, &goneLog{fakeLog: newFakeLog()})
+	if _, err := s.Send(t.Context(), alice, request(1, "hi")); !IsReason(err, ReasonOutcomeUnknown) {
+		t.Fatalf("of a message that is stored it was said: %v", err)
 	}
 }
 
