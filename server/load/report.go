@@ -52,7 +52,7 @@ type IdleReport struct {
 	Streams int `json:"streams"`
 	// OpenedMS is the time that opening them took.
 	OpenedMS int64 `json:"opened_ms"`
-	// BytesPerStream is by how much the server's resident memory grew, per stream; 0 where it isn't known.
+	// BytesPerStream is by how much the server's resident memory grew since before the users were signed up, per stream; 0 where it isn't known.
 	BytesPerStream int64 `json:"bytes_per_stream"`
 }
 

@@ -223,7 +223,7 @@ func (u *user) take(m *chatv1.Message) {
 // send sends the user's next message; done is called when it is answered.
 func (u *user) send(due time.Duration, done func()) {
 	r := u.run
-	s := stamp{run: r.id, sender: uint32(u.index), number: u.number.Add(1) - 1, due: due} //nolint:gosec // at most a million users
+	s := stamp{run: r.id, sender: uint32(u.index), number: u.number.Add(1) - 1, due: due}
 	r.ledger.sent.Add(1)
 	_, err := u.client.Send(u.conversation, s.text(r.cfg.Size), client.SendOptions{OnDone: func(_ client.Sent, err error) {
 		if err != nil {
