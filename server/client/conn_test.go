@@ -491,6 +491,31 @@ func TestRefusedStreamsTellWhy(t *testing.T) {
 	}
 }
 
+func TestStreamEndsWithItsContextThoughBothSidesAreSilent(t *testing.T) {
+	m := newModel()
+	h := NewHTTPClient()
+	defer h.CloseIdleConnections()
+	for name, end := range map[string]func(context.CancelFunc, Stream){
+		"context": func(cancel context.CancelFunc, _ Stream) { cancel() },
+		"Close":   func(_ context.CancelFunc, s Stream) { _ = s.Close() },
+	} {
+		t.Run(name, func(t *testing.T) {
+			ctx, cancel := context.WithCancel(t.Context())
+			defer cancel()
+			stream, err := NewHTTPTransport(h, m.serve(t)).Open(ctx, http.Header{"Authorization": {"Bearer access-0"}})
+			must(t, err)
+			defer stream.Close()
+			must(t, stream.Send(&chatv1.StreamRequest{Request: &chatv1.StreamRequest_Hello{Hello: &chatv1.Hello{}}}))
+			_, err = stream.Receive()
+			must(t, err)
+			time.AfterFunc(20*time.Millisecond, func() { end(cancel, stream) }) // while Receive waits
+			for err == nil {
+				_, err = stream.Receive()
+			}
+		})
+	}
+}
+
 // recorder counts what a request body gives at one read: that is a frame with a flush.
 type recorder struct {
 	next  http.RoundTripper

@@ -346,6 +346,10 @@ func TestLagKeepsTheOrderOfLeavingAndJoining(t *testing.T) {
 	in.apply(summaryEvent("c2", 15, 0))
 	in.apply(resyncEvent("c2", 20))
 	in.apply(resyncEvent("c2", 30))
+	in.apply(resyncEvent("c3", 7))
+	in.apply(resyncEvent("c3", 8))
+	in.apply(resyncEvent("c3", 0)) // what was to be told of it before doesn't matter any more
+	in.apply(summaryEvent("c3", 9, 0))
 	in.apply(summaryEvent("c4", 3, 2))
 	all := told(in)
 	var got []string
@@ -354,7 +358,7 @@ func TestLagKeepsTheOrderOfLeavingAndJoining(t *testing.T) {
 			got = append(got, s)
 		}
 	}
-	want(t, got, "c2:gone", "c2:gap 15-30", "c2:summary 15", "c4:left")
+	want(t, got, "c2:gone", "c2:gap 15-30", "c2:summary 15", "c3:gone", "c3:summary 9", "c4:left")
 }
 
 func TestAConsumerThatNeverLooksCostsLittle(t *testing.T) {

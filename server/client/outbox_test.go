@@ -72,6 +72,12 @@ func TestARefusedMessageHoldsItsConversationUp(t *testing.T) {
 	want(t, takeAll(o))
 	o.wake(now.Add(time.Minute))
 	want(t, takeAll(o), "a0")
+	o.refused(a0, now, 0)
+	if at := o.wake(now); !at.After(now) {
+		t.Fatal("it is sent again at once where the server names no time")
+	}
+	o.wake(now.Add(time.Minute))
+	want(t, takeAll(o), "a0")
 	o.landed(a0, true)
 	want(t, takeAll(o), "a1")
 }
