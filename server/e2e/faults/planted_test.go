@@ -78,7 +78,7 @@ func raw(t *testing.T, u *fleet.User) *fleet.Raw {
 func sendToFullDisk(t *testing.T, s *Server, f *fleet.Fleet) {
 	r := raw(t, f.Users()[0])
 	remove := s.Ballast()
-	_ = fill(limit(t), r, f.Rooms()[0], 2000) // with the fault, nothing is ever refused
+	_ = fill(limit(t), r, f.Rooms()[0], 300) // with the fault, nothing is ever refused
 	remove()
 }
 

@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 	"sync"
@@ -100,6 +101,9 @@ type Server struct {
 // Start runs a server on a free port of 127.0.0.1 and waits until it is ready.
 func Start(t testing.TB, o Options) *Server {
 	t.Helper()
+	if o.DiskBytes != 0 {
+		needMounts(t)
+	}
 	if o.Binary == "" {
 		o.Binary = Binary(t, "")
 	}
@@ -134,7 +138,7 @@ func (s *Server) Start() {
 	s.cmd.Env = append(s.cmd.Env, "NATTERJACK_DATABASE_URL=sqlite:"+filepath.Join(s.dir, "natterjack.db"))
 	s.cmd.Env = append(append(s.cmd.Env, unlimited...), s.options.Env...)
 	s.cmd.Stdout, s.cmd.Stderr = s.log, s.log
-	s.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Setpgid: true}
+	s.cmd.SysProcAttr = attributes()
 	if err := s.cmd.Start(); err != nil {
 		s.t.Fatal(err)
 	}
@@ -160,11 +164,24 @@ func (s *Server) command() *exec.Cmd {
 		return exec.CommandContext(ctx, s.options.Binary, "serve") //nolint:gosec // the binary under test
 	}
 	mount := fmt.Sprintf("mount -t tmpfs -o size=%d tmpfs %s && exec %s serve", s.options.DiskBytes, s.dir, s.options.Binary)
-	flags := "-m"
-	if os.Geteuid() != 0 {
-		flags = "-Urm"
+	return exec.CommandContext(ctx, "unshare", mountFlags(), "sh", "-c", mount) //nolint:gosec // paths of this test
+}
+
+// mountFlags make unshare give a process mounts of its own: as root, or as one in its own eyes.
+func mountFlags() string {
+	if os.Geteuid() == 0 {
+		return "-m"
 	}
-	return exec.CommandContext(ctx, "unshare", flags, "sh", "-c", mount) //nolint:gosec // paths of this test
+	return "-Urm"
+}
+
+// needMounts skips the test where the system doesn't let a process have mounts of its own.
+func needMounts(t testing.TB) {
+	t.Helper()
+	//nolint:gosec // one of two flags
+	if out, err := exec.CommandContext(t.Context(), "unshare", mountFlags(), "true").CombinedOutput(); err != nil {
+		t.Skipf("a full disk needs a mount of its own, which this system doesn't give: %v %s", err, out)
+	}
 }
 
 // Ready reports whether the server says that it is ready.
@@ -222,6 +239,9 @@ func (s *Server) signal(sig syscall.Signal) {
 // Memory returns the resident memory of the process in bytes.
 func (s *Server) Memory() int64 {
 	s.t.Helper()
+	if runtime.GOOS != "linux" {
+		s.t.Skip("only Linux tells the memory of a process by a file")
+	}
 	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", s.cmd.Process.Pid))
 	if err != nil {
 		s.t.Fatal(err)

@@ -1,11 +1,15 @@
 package faults
 
 import (
+	"fmt"
 	"math/rand/v2"
 	"os"
 	"strconv"
+	"sync"
 	"testing"
 	"time"
+
+	"github.com/google/uuid"
 
 	"github.com/natterjack-chat/natterjack/server/e2e/fleet"
 )
@@ -13,7 +17,7 @@ import (
 // TestRandomFaults is one round with a fixed seed.
 func TestRandomFaults(t *testing.T) { round(t, 12, 5000) }
 
-// TestSoak goes on with other seeds until so many messages are acknowledged as NATTERJACK_SOAK says.
+// TestSoak goes on with other seeds until so many messages are acknowledged as NATTERJACK_SOAK says. NATTERJACK_TEST_SEED repeats the round with one seed.
 func TestSoak(t *testing.T) {
 	budget := os.Getenv("NATTERJACK_SOAK")
 	if budget == "" {
@@ -26,6 +30,11 @@ func TestSoak(t *testing.T) {
 	start := time.Now()
 	for goal := total.acknowledged.Load() + messages; total.acknowledged.Load() < goal && !t.Failed(); {
 		seed := rand.Uint64() //nolint:gosec // printed, so that it can be repeated
+		if given := os.Getenv("NATTERJACK_TEST_SEED"); given != "" {
+			if seed, err = strconv.ParseUint(given, 10, 64); err != nil {
+				t.Fatal(err)
+			}
+		}
 		if !t.Run("seed "+strconv.FormatUint(seed, 10), func(t *testing.T) { round(t, seed, 20_000) }) {
 			return
 		}
@@ -61,29 +70,68 @@ func round(t *testing.T, seed uint64, sends int) {
 		{"cut all", p.CutAll},
 		{"bad wire", func() {
 			p.Set(func() Wire {
-				return Wire{CutUp: 2000 + random.Int64N(9000), CutDown: 5000 + random.Int64N(30_000), Slice: 7}
+				return Wire{CutUp: 4000 + random.Int64N(20_000), CutDown: 10_000 + random.Int64N(60_000), Slice: 50}
 			})
 			p.CutAll()
 		}},
 		{"good wire", func() { p.Set(func() Wire { return Wire{} }) }},
-		{"member", func() {
-			var err error
-			if member {
-				err = owner.Remove(limit(t), room, guest)
-			} else {
-				err = owner.Add(limit(t), room, guest)
-			}
-			if err == nil {
-				member = !member
-			}
-		}},
+	}
+	toggle := func() {
+		var err error
+		if member {
+			err = owner.Remove(limit(t), room, guest)
+		} else {
+			err = owner.Add(limit(t), room, guest)
+		}
+		if err == nil { // else the server is away
+			member = !member
+			inject("member in or out")
+		}
 	}
 	order := random.Perm(len(faults))
-	during(t, f, fleet.Work{Seed: seed, Sends: sends}, sends/12, func(n int) {
+	wait := scripts(t, f, p.URL, sends/40)
+	during(t, f, fleet.Work{Seed: seed, Sends: sends}, sends/14, func(n int) {
 		fault := faults[order[n%len(order)]]
 		inject(fault.name)
 		fault.do()
+		toggle()
 	})
 	p.Set(func() Wire { return Wire{} })
+	p.CutAll()
+	wait()
 	judge(t, f)
+}
+
+// scripts lets one user of each protocol send so many messages by unary calls over the proxy, each repeated until it is stored, and some again
+// after that, and read and mark in between. The returned function waits for them.
+func scripts(t *testing.T, f *fleet.Fleet, url string, sends int) (wait func()) {
+	t.Helper()
+	ctx, room := limit(t), f.Rooms()[0]
+	var running sync.WaitGroup
+	for i, protocol := range fleet.Protocols {
+		r, err := f.Users()[i+1].Raw(ctx, string(protocol), protocol, url)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(r.Close)
+		running.Go(func() {
+			for n := range sends {
+				id, text := uuid.Must(uuid.NewV7()).String(), fmt.Sprintf("%d by %s", n, protocol)
+				seq, err := r.SendUntilStored(ctx, room, id, text, 2*time.Second)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				switch n % 4 { // what fails is in the records
+				case 0:
+					_, _ = r.Send(ctx, room, id, text)
+				case 1:
+					_, _ = r.MarkRead(ctx, room, seq)
+				case 2:
+					_, _ = r.Page(ctx, room, seq, 0, 10)
+				}
+			}
+		})
+	}
+	return running.Wait
 }

@@ -113,6 +113,10 @@ func (d *Device) follow() {
 			return
 		}
 		d.Mirror.apply(e)
+		if _, ok := e.Body.(*chatv1.MembersChanged); ok && d.watches() {
+			// Who shares a conversation with whom has changed, and with that who may be watched.
+			_ = d.Client.WatchPresence(d.User.fleet.ids()...) // fails for too many only
+		}
 	}
 }
 

@@ -35,7 +35,7 @@ type Fleet struct {
 func New(url string) *Fleet {
 	return &Fleet{
 		URL: url, Recorder: history.NewRecorder(), Logger: slog.New(slog.DiscardHandler),
-		Backoff: client.Backoff{Base: 50 * time.Millisecond, Cap: 500 * time.Millisecond}, http: client.NewHTTPClient(),
+		Backoff: client.Backoff{Base: 10 * time.Millisecond, Cap: 100 * time.Millisecond}, http: client.NewHTTPClient(),
 	}
 }
 
@@ -126,23 +126,13 @@ func (f *Fleet) Devices() []*Device {
 
 // AwaitLive waits until every device is connected, misses nothing and has a conversation.
 func (f *Fleet) AwaitLive(ctx context.Context) error {
-	return f.await(ctx, "all devices are live", func() bool {
-		for _, d := range f.Devices() {
-			if !d.Mirror.Live() || len(d.Mirror.conversations()) == 0 {
-				return false
+	for _, d := range f.Devices() {
+		for !d.Mirror.Live() || len(d.Mirror.conversations()) == 0 {
+			select {
+			case <-time.After(5 * time.Millisecond):
+			case <-ctx.Done():
+				return fmt.Errorf("%s is not live but %#v: %w", d.Name, d.Client.State(), ctx.Err())
 			}
-		}
-		return true
-	})
-}
-
-// await waits until a condition holds.
-func (f *Fleet) await(ctx context.Context, what string, condition func() bool) error {
-	for !condition() {
-		select {
-		case <-time.After(5 * time.Millisecond):
-		case <-ctx.Done():
-			return fmt.Errorf("%s: %w", what, ctx.Err())
 		}
 	}
 	return nil

@@ -170,12 +170,8 @@ func (u *User) Log(ctx context.Context, id string) (*history.Log, error) {
 
 // WatchAll makes every device watch the presence of all users.
 func (f *Fleet) WatchAll() error {
-	var ids []string
-	for _, u := range f.Users() {
-		ids = append(ids, u.ID)
-	}
 	for _, d := range f.Devices() {
-		if err := d.Client.WatchPresence(ids...); err != nil {
+		if err := d.Client.WatchPresence(f.ids()...); err != nil {
 			return err
 		}
 		d.mu.Lock()
@@ -183,6 +179,15 @@ func (f *Fleet) WatchAll() error {
 		d.mu.Unlock()
 	}
 	return nil
+}
+
+// ids are those of all users.
+func (f *Fleet) ids() []string {
+	var ids []string
+	for _, u := range f.Users() {
+		ids = append(ids, u.ID)
+	}
+	return ids
 }
 
 // presence returns what the watching devices think of those with whom their users share a conversation.

@@ -1,12 +1,17 @@
 package history
 
+import "slices"
+
 // checkPages holds that pages of history leave nothing out (I5), and that who was removed reads none (I8).
 func (c *checker) checkPages() {
-	removals := map[membership][]*Call{}
+	removals, additions := map[membership][]*Call{}, map[membership][]*Call{}
 	for _, call := range c.Calls {
-		if call.Kind == RemoveMember && call.Outcome == Done {
-			key := membership{call.Conversation, call.User}
+		key := membership{call.Conversation, call.User}
+		switch {
+		case call.Kind == RemoveMember && call.Outcome == Done:
 			removals[key] = append(removals[key], call)
+		case call.Kind == AddMember && call.Outcome != Refused:
+			additions[key] = append(additions[key], call)
 		}
 	}
 	for _, call := range c.Calls {
@@ -14,10 +19,13 @@ func (c *checker) checkPages() {
 			continue
 		}
 		c.checkPage(call)
-		user := call.device.User
-		for _, removal := range removals[membership{call.Conversation, user}] {
-			if present, _ := c.present(call.Conversation, user); !present && removal.End < call.Start {
-				c.report.inCall(RemovedHears, call, "%s read after the removal by %s was acknowledged", user, removal.device.Name)
+		key := membership{call.Conversation, call.device.User}
+		for _, removal := range removals[key] {
+			again := slices.ContainsFunc(additions[key], func(a *Call) bool {
+				return a.Start < call.End && (a.End == 0 || a.End > removal.Start)
+			})
+			if removal.End < call.Start && !again {
+				c.report.inCall(RemovedHears, call, "%s read after the removal by %s was acknowledged", key.user, removal.device.Name)
 			}
 		}
 	}

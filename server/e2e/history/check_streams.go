@@ -114,8 +114,7 @@ func (w *walk) resync(e Event, head int64) {
 		if present, _ := w.present(id, w.stream.device.User); present && w.always(id, w.stream.device.User, 2) {
 			w.report.inStream(RemovedHears, w.stream, e, "a member was told that they are none")
 		}
-		delete(w.places, id)
-		delete(w.known, id)
+		w.leave(id, 0)
 		return
 	}
 	if p != nil && head < p.last {
@@ -132,6 +131,13 @@ func (w *walk) durable(e Event) {
 	p := w.place(e.Conversation)
 	user := w.stream.device.User
 	if !w.entitled(p, e, user) {
+		return
+	}
+	if p != nil && p.left {
+		// What was queued before the resync that told of the removal may still come.
+		if !w.untilLeft(e, user) {
+			w.report.inStream(InOrder, w.stream, e, "seq %d of a conversation that the user has left, as the stream told", e.Seq)
+		}
 		return
 	}
 	switch {
@@ -155,6 +161,16 @@ func (w *walk) durable(e Event) {
 			}
 		}
 	}
+}
+
+// untilLeft reports whether an event lies in a membership that has ended.
+func (w *walk) untilLeft(e Event, user string) bool {
+	for joined, left := range w.joined[membership{e.Conversation, user}] {
+		if left != 0 && joined <= e.Seq && e.Seq <= left {
+			return true
+		}
+	}
+	return false
 }
 
 // firstAfterPosition reports whether nothing has come since hello named the place.

@@ -296,6 +296,13 @@ func TestEachFaultIsNamed(t *testing.T) {
 		{"a member is told that they are none", RemovedHears, func(f *fixture) {
 			f.live.Saw(Event{Conversation: room, Body: Resync{}})
 		}},
+		{"an event of a conversation joined anew, without its summary", InOrder, func(f *fixture) {
+			f.rejoin()
+			f.removed.Events = slices.DeleteFunc(f.removed.Events, func(e Event) bool {
+				s, ok := e.Body.(*Summary)
+				return ok && s.Self.Joined == 9
+			})
+		}},
 		{"a mark goes back on a stream", MarksGrow, func(f *fixture) {
 			f.live.Saw(Event{Conversation: room, Body: Marks{"bob", 7, 8}})
 		}},
@@ -393,6 +400,10 @@ func TestAllowed(t *testing.T) {
 			f.run.History = f.recorder.History()
 		}},
 		{"a conversation left and joined again", func(f *fixture) { f.rejoin() }},
+		{"the removal after the resync that tells of it", func(f *fixture) {
+			i := at(f.removed, 6)
+			f.removed.Events = slices.Insert(f.removed.Events, i, Event{Conversation: room, Body: Resync{}})
+		}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -112,5 +112,45 @@ func (r *Report) inCall(i Invariant, c *Call, format string, args ...any) {
 
 // inStream reports what is wrong with an event of a stream.
 func (r *Report) inStream(i Invariant, s *Stream, e Event, format string, args ...any) {
-	r.add(Violation{i, s.device.Name, e.Conversation, e.At, fmt.Sprintf(format, args...)})
+	r.add(Violation{i, s.device.Name, e.Conversation, e.At, fmt.Sprintf(format, args...) + s.before(e)})
+}
+
+// traced is how many events of a stream a report shows before the one that is wrong.
+const traced = 6
+
+// before tells how a stream came to an event: how it began, and the last events of the same conversation.
+func (s *Stream) before(e Event) string {
+	var last []string
+	for _, f := range s.Events {
+		if f.At >= e.At && e.At != 0 {
+			break
+		}
+		text := ""
+		switch b := f.Body.(type) {
+		case Ready, CaughtUp:
+			text = fmt.Sprintf("%T", b)
+		case *Summary:
+			text = fmt.Sprintf("summary of %d", b.LastSeq)
+			if b.Self.Left != 0 {
+				text = fmt.Sprintf("summary: left by %d", b.Self.Left)
+			}
+		case Resync:
+			text = fmt.Sprintf("resync to %d", b.Head)
+		default:
+			text = fmt.Sprintf("seq %d", f.Seq)
+		}
+		about := f.Conversation == e.Conversation && (f.Seq > 0 || !strings.HasPrefix(text, "seq "))
+		if about || f.Conversation == "" && f.Seq == 0 && !strings.HasPrefix(text, "seq ") {
+			last = append(last, strings.TrimPrefix(text, "history."))
+		}
+	}
+	if len(last) > traced {
+		last = append([]string{"…"}, last[len(last)-traced:]...)
+	}
+	at, named := s.Positions[e.Conversation]
+	begin := "without a position"
+	if named {
+		begin = fmt.Sprintf("from %d", at)
+	}
+	return fmt.Sprintf(" (the stream began at %d %s, token: %t; then %s)", s.Opened, begin, s.HasToken, strings.Join(last, ", "))
 }
