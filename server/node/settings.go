@@ -92,7 +92,7 @@ func Load(args, environment []string, usage io.Writer) (Config, error) {
 		writeUsage(usage, table)
 		return c, err
 	case err != nil:
-		return c, flagError(err, args, table)
+		return c, flagError(err, table)
 	case flags.NArg() > 0:
 		return c, fmt.Errorf("unexpected argument %q: settings are flags (--help lists them)", flags.Arg(0))
 	}
@@ -109,11 +109,7 @@ func loadEnvironment(table []setting, environment []string) error {
 		i := slices.IndexFunc(table, func(s setting) bool { return s.variable() == variable })
 		switch {
 		case i < 0:
-			names := make([]string, len(table))
-			for i := range table {
-				names[i] = table[i].variable()
-			}
-			return fmt.Errorf("the environment sets %s, which is no setting%s", variable, suggestion(variable, names))
+			return fmt.Errorf("the environment sets %s, which is no setting%s", variable, suggestion(table, func(s *setting) string { return s.variable() }, variable))
 		case value == "":
 			continue // as if it weren't set
 		}
@@ -125,33 +121,26 @@ func loadEnvironment(table []setting, environment []string) error {
 }
 
 // flagError says what is wrong with the flags in our words.
-func flagError(err error, args []string, table []setting) error {
-	name, unknown := strings.CutPrefix(err.Error(), "flag provided but not defined: -")
-	if !unknown {
-		return errors.New(strings.Replace(err.Error(), " for flag -", " for --", 1))
+func flagError(err error, table []setting) error {
+	if name, unknown := strings.CutPrefix(err.Error(), "flag provided but not defined: -"); unknown {
+		return fmt.Errorf("--%s is no flag%s", name, suggestion(table, func(s *setting) string { return "--" + s.name }, "--"+name))
 	}
-	names := make([]string, len(table))
-	for i := range table {
-		names[i] = table[i].name
-	}
-	return fmt.Errorf("--%s is no flag%s", name, suggestion(name, names))
+	return errors.New(strings.Replace(err.Error(), " -", " --", 1))
 }
 
-// suggestion is the end of a message about a name that isn't known.
-func suggestion(name string, names []string) string {
-	best, distance := "", len(name)/2+1
-	for _, n := range names {
-		if d := editDistance(name, n); d < distance {
-			best, distance = n, d
+// suggestion is the end of a message about a name that isn't known: the nearest one that is, if it is near.
+func suggestion(table []setting, nameOf func(*setting) string, unknown string) string {
+	best, distance := "", len(strings.TrimPrefix(unknown, envPrefix))/2
+	for i := range table {
+		name := nameOf(&table[i])
+		if d := editDistance(unknown, name); d < distance {
+			best, distance = name, d
 		}
 	}
 	if best == "" {
 		return " (--help lists all)"
 	}
-	if strings.HasPrefix(best, envPrefix) {
-		return "; did you mean " + best + "?"
-	}
-	return "; did you mean --" + best + "?"
+	return "; did you mean " + best + "?"
 }
 
 // editDistance is Levenshtein's, by Wagner and Fischer's table, one row at a time.

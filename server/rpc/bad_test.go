@@ -253,7 +253,7 @@ func TestRequestsOfTheWrongFormAreRefusedByHTTP(t *testing.T) {
 		{"PUT", http.MethodPut, send, "application/json", http.StatusMethodNotAllowed},
 		{"a stream over HTTP/1.1", http.MethodPost, chatv1connect.ChatServiceStreamProcedure, "application/connect+json", http.StatusHTTPVersionNotSupported},
 		{"an unknown procedure", http.MethodPost, "/natterjack.chat.v1.ChatService/Nonsense", "application/json", http.StatusNotImplemented},
-		{"an unknown page", http.MethodGet, "/nonsense", "", http.StatusNotImplemented},
+		{"an unknown page", http.MethodGet, "/nonsense", "", http.StatusNotFound},
 		{"GET with a message that is none", http.MethodGet, chatv1connect.ChatServiceGetUsersProcedure + "?encoding=json&message=%7B", "", http.StatusBadRequest},
 		{"GET without its parameters", http.MethodGet, chatv1connect.ChatServiceGetUsersProcedure, "", http.StatusUnsupportedMediaType},
 		{"an unknown compression", http.MethodPost, send, "application/json", http.StatusNotImplemented},

@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/netip"
+	"strings"
 	"time"
 
 	"connectrpc.com/connect"
@@ -205,7 +206,7 @@ func (s *Server) recovered(next http.Handler) http.Handler {
 
 // unknown answers everything that isn't there.
 func (s *Server) unknown(w http.ResponseWriter, r *http.Request) {
-	if s.errorWriter.IsSupported(r) && r.URL.Path != "/" {
+	if strings.Count(r.URL.Path, "/") == 2 && strings.Contains(r.URL.Path, ".") && s.errorWriter.IsSupported(r) {
 		s.writeError(w, r, &chat.Error{
 			Code: chat.Code(connect.CodeUnimplemented), Reason: chat.ReasonNotFound, Message: "there is no procedure " + r.URL.Path,
 		})
