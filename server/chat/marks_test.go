@@ -104,8 +104,13 @@ func TestTypingIsThrottled(t *testing.T) {
 			typing bool
 			want   bool
 		}{
-			{0, true, true}, {time.Second, true, false}, {time.Second, false, true}, {0, false, false}, {0, true, false},
-			{typingInterval, true, true}, {typingInterval, true, true},
+			{0, true, true},
+			{time.Second, true, false},
+			{time.Second, false, true},
+			{0, false, false},
+			{0, true, false},
+			{typingInterval, true, true},
+			{typingInterval, true, true},
 		}
 		for i, step := range steps {
 			time.Sleep(step.wait)

@@ -411,6 +411,6 @@ func (c *Client) signal() {
 
 // nextAttempt returns a number for a new connection of the device, above all before.
 func (c *Client) nextAttempt() uint64 {
-	c.attempt = max(c.attempt+1, uint64(time.Now().UnixMilli())) //nolint:gosec // after 1970
+	c.attempt = max(c.attempt+1, uint64(time.Now().UnixMilli()))
 	return c.attempt
 }

@@ -412,7 +412,7 @@ func TestEventsMayBeLeftEarly(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if e.Body == (State)(Live{}) {
+			if e.Body == State(Live{}) {
 				break
 			}
 		}

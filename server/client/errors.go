@@ -109,8 +109,7 @@ func (e *Error) Retryable() bool {
 
 // ReasonOf returns the server's reason for err, or ERROR_REASON_UNSPECIFIED where err has none.
 func ReasonOf(err error) chatv1.ErrorReason {
-	var e *Error
-	if errors.As(AsError(err), &e) {
+	if e, ok := errors.AsType[*Error](AsError(err)); ok {
 		return e.Reason
 	}
 	return chatv1.ErrorReason_ERROR_REASON_UNSPECIFIED
@@ -140,7 +139,7 @@ func (e *Error) setDetail(d *chatv1.ErrorDetail) {
 
 // requestError turns the answer to a request on a stream into an error.
 func requestError(r *chatv1.RequestError) *Error {
-	e := &Error{Code: connect.Code(r.GetCode()), Message: r.GetMessage()} //nolint:gosec // codes are small
+	e := &Error{Code: connect.Code(r.GetCode()), Message: r.GetMessage()}
 	e.setDetail(r.GetDetail())
 	return e
 }

@@ -46,7 +46,7 @@ func (k *conn) fetch() {
 		c.mu.Unlock()
 		ctx, cancel := context.WithTimeout(k.ctx, fetchTimeout)
 		page, err := c.chat.ListEvents(ctx, &chatv1.ListEventsRequest{
-			Positions: positions, Limit: int32(min(maxFetch, c.o.Queue/2)), //nolint:gosec // small
+			Positions: positions, Limit: int32(min(maxFetch, c.o.Queue/2)),
 		})
 		cancel()
 		progress := false

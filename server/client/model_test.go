@@ -251,7 +251,7 @@ func (s *modelStream) next(most int) (*chatv1.StreamResponse, error) {
 	for len(s.queue) == 0 && s.err == nil {
 		s.wake.Wait()
 	}
-	if len(s.queue) == 0 || s.err == io.ErrUnexpectedEOF {
+	if len(s.queue) == 0 || errors.Is(s.err, io.ErrUnexpectedEOF) {
 		return nil, s.err
 	}
 	n := min(most, len(s.queue))
@@ -438,7 +438,7 @@ func (m *model) Stream(ctx context.Context, b *connect.BidiStream[chatv1.StreamR
 	for {
 		r, err := s.next(1 << 20)
 		if err != nil {
-			if err == io.EOF {
+			if errors.Is(err, io.EOF) {
 				return nil
 			}
 			panic(http.ErrAbortHandler) // as if the process had died

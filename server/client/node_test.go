@@ -354,7 +354,7 @@ func TestErrorsOfTheRawClients(t *testing.T) {
 	if !errors.As(client.AsError(err), &e) || e.Code != connect.CodeInvalidArgument || e.Field != "conversation_id" || e.Reason != chatv1.ErrorReason_ERROR_REASON_INVALID_FIELD {
 		t.Fatalf("error %#v", client.AsError(err))
 	}
-	if client.AsError(nil) != nil || client.AsError(context.Canceled) != context.Canceled {
+	if client.AsError(nil) != nil || !errors.Is(client.AsError(context.Canceled), context.Canceled) {
 		t.Fatal("errors of others are changed")
 	}
 }

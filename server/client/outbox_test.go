@@ -425,7 +425,7 @@ func FuzzJournal(f *testing.F) {
 		if err != nil {
 			return
 		}
-		if good > len(b) || slices.Contains([]byte(b[good:]), 0) && hasGoodLine(b[good:]) {
+		if good > len(b) || slices.Contains(b[good:], 0) && hasGoodLine(b[good:]) {
 			t.Fatalf("%d of %d bytes are good", good, len(b))
 		}
 		var again []byte

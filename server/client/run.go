@@ -109,8 +109,7 @@ func (r *retries) after(err error, b Backoff) (time.Duration, error) {
 	if errors.As(err, &bye) && bye.Delay > 0 {
 		return bye.Delay, nil // already spread out by the server
 	}
-	var e *Error
-	if errors.As(err, &e) {
+	if e, ok := errors.AsType[*Error](err); ok {
 		switch {
 		case e.Reason == chatv1.ErrorReason_ERROR_REASON_WRONG_CREDENTIALS:
 			return 0, errors.Join(ErrSessionEnded, err)

@@ -58,7 +58,7 @@ func (f *fileSession) Update(ctx context.Context, change func(*Session) (*Sessio
 		}
 		return nil
 	}
-	b, err := json.MarshalIndent(s, "", "  ")
+	b, err := json.MarshalIndent(s, "", "  ") //nolint:gosec // this is the file that keeps the secrets, for its owner alone
 	if err != nil {
 		return fmt.Errorf("keep the session: %w", err)
 	}

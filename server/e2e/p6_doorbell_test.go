@@ -17,9 +17,9 @@ func TestP6TheBusIsADoorbell(t *testing.T) {
 	bad := map[string]func(frame []byte) []time.Duration{
 		"all is lost": func([]byte) []time.Duration { return nil },
 		"lost, doubled, late and out of order": func([]byte) []time.Duration {
-			copies := make([]time.Duration, rand.IntN(3)) //nolint:gosec // not a secret
+			copies := make([]time.Duration, rand.IntN(3))
 			for i := range copies {
-				copies[i] = rand.N(50 * time.Millisecond) //nolint:gosec // not a secret
+				copies[i] = rand.N(50 * time.Millisecond)
 			}
 			return copies
 		},

@@ -229,9 +229,14 @@ func TestEveryProcedureLetsInWhomItShould(t *testing.T) {
 				user *nodetest.User
 				want want
 			}{
-				{"anonymous", nil, noToken}, {"stranger", w.stranger, row.stranger}, {"former member", w.former, row.former},
-				{"reader", w.reader, row.reader}, {"member", w.member, row.member}, {"admin", w.admin, row.admin},
-				{"owner", w.owner, row.owner}, {"revoked session", w.revoked, noToken},
+				{"anonymous", nil, noToken},
+				{"stranger", w.stranger, row.stranger},
+				{"former member", w.former, row.former},
+				{"reader", w.reader, row.reader},
+				{"member", w.member, row.member},
+				{"admin", w.admin, row.admin},
+				{"owner", w.owner, row.owner},
+				{"revoked session", w.revoked, noToken},
 			} {
 				t.Run(p.Name+"/"+row.procedure+"/"+column.name, func(t *testing.T) {
 					column.want.check(t, row.call(within(t), w, p, column.user))

@@ -35,21 +35,31 @@ func samples() map[string]struct {
 		piece []byte
 		event *chatv1.Event
 	}{
-		"message": {e.Event(chat.Event{Conversation: 5, Seq: 4, Kind: chat.EventEdit, Message: &message}),
-			&chatv1.Event{ConversationId: c, Seq: 4, Event: &chatv1.Event_Message{Message: wire}}},
-		"conversation": {e.Event(chat.Event{Conversation: 5, Seq: 1, Kind: chat.EventConversation, State: &chat.Conversation{ID: 5, Kind: chat.Group, Title: "t", Creator: 1, CreateTime: moment, ChangedSeq: 1}}),
+		"message": {
+			e.Event(chat.Event{Conversation: 5, Seq: 4, Kind: chat.EventEdit, Message: &message}),
+			&chatv1.Event{ConversationId: c, Seq: 4, Event: &chatv1.Event_Message{Message: wire}},
+		},
+		"conversation": {
+			e.Event(chat.Event{Conversation: 5, Seq: 1, Kind: chat.EventConversation, State: &chat.Conversation{ID: 5, Kind: chat.Group, Title: "t", Creator: 1, CreateTime: moment, ChangedSeq: 1}}),
 			&chatv1.Event{ConversationId: c, Seq: 1, Event: &chatv1.Event_Conversation{Conversation: &chatv1.Conversation{
 				Id: c, Kind: chatv1.ConversationKind_CONVERSATION_KIND_GROUP, Title: "t", CreatorId: ada.ID.String(), CreateTime: timestamp(moment), ChangedSeq: 1,
-			}}}},
-		"members": {e.Event(chat.Event{Conversation: 5, Seq: 2, Kind: chat.EventMembers, Actor: 1, Members: []chat.MemberInfo{{Member: chat.Member{Conversation: 5, User: 1, Role: chat.Owner, JoinedSeq: 2}, Profile: ada}}}),
+			}}},
+		},
+		"members": {
+			e.Event(chat.Event{Conversation: 5, Seq: 2, Kind: chat.EventMembers, Actor: 1, Members: []chat.MemberInfo{{Member: chat.Member{Conversation: 5, User: 1, Role: chat.Owner, JoinedSeq: 2}, Profile: ada}}}),
 			&chatv1.Event{ConversationId: c, Seq: 2, Event: &chatv1.Event_Members{Members: &chatv1.MembersChanged{ActorId: ada.ID.String(), Members: []*chatv1.Member{{
 				ConversationId: c, User: userToWire(&ada), Role: chatv1.MemberRole_MEMBER_ROLE_OWNER, JoinedSeq: 2,
-			}}}}}},
-		"receipt": {e.Receipt(chat.Receipt{Conversation: 5, User: 1, ReadSeq: 2, DeliveredSeq: 3, ReadTime: moment}),
-			&chatv1.Event{Event: &chatv1.Event_Receipt{Receipt: &chatv1.Receipt{ConversationId: c, UserId: ada.ID.String(), ReadSeq: 2, DeliveredSeq: 3, ReadTime: timestamp(moment)}}}},
+			}}}}},
+		},
+		"receipt": {
+			e.Receipt(chat.Receipt{Conversation: 5, User: 1, ReadSeq: 2, DeliveredSeq: 3, ReadTime: moment}),
+			&chatv1.Event{Event: &chatv1.Event_Receipt{Receipt: &chatv1.Receipt{ConversationId: c, UserId: ada.ID.String(), ReadSeq: 2, DeliveredSeq: 3, ReadTime: timestamp(moment)}}},
+		},
 		"typing": {e.Typing(5, 1, true), &chatv1.Event{Event: &chatv1.Event_Typing{Typing: &chatv1.Typing{ConversationId: c, UserId: ada.ID.String(), Typing: true}}}},
-		"presence": {e.Presence(chat.PresenceInfo{User: 1, State: chat.PresenceOffline, LastSeen: moment}),
-			&chatv1.Event{Event: &chatv1.Event_Presence{Presence: &chatv1.Presence{UserId: ada.ID.String(), State: chatv1.PresenceState_PRESENCE_STATE_OFFLINE, LastSeenTime: timestamp(moment.Truncate(time.Second))}}}},
+		"presence": {
+			e.Presence(chat.PresenceInfo{User: 1, State: chat.PresenceOffline, LastSeen: moment}),
+			&chatv1.Event{Event: &chatv1.Event_Presence{Presence: &chatv1.Presence{UserId: ada.ID.String(), State: chatv1.PresenceState_PRESENCE_STATE_OFFLINE, LastSeenTime: timestamp(moment.Truncate(time.Second))}}},
+		},
 		"resync": {e.Resync(5, 9), &chatv1.Event{Event: &chatv1.Event_Resync{Resync: &chatv1.Resync{ConversationId: c, LastSeq: 9}}}},
 		"ack":    {piece(ackEvent(&chatv1.Ack{RequestId: 7})), ackEvent(&chatv1.Ack{RequestId: 7})},
 		"error":  {piece(&chatv1.Event{Event: &chatv1.Event_Error{Error: requestError(1, tooLarge())}}), &chatv1.Event{Event: &chatv1.Event_Error{Error: requestError(1, tooLarge())}}},

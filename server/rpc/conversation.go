@@ -105,7 +105,8 @@ func (s *Server) updateMember(ctx context.Context, r *chatv1.UpdateMemberRequest
 func memberIDs(r interface {
 	GetConversationId() string
 	GetUserId() string
-}) (id chat.ConversationID, user chat.UserID, err error) {
+},
+) (id chat.ConversationID, user chat.UserID, err error) {
 	if id, err = chat.ParseConversationID(r.GetConversationId(), "conversation_id"); err != nil {
 		return 0, 0, err
 	}

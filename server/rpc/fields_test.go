@@ -9,8 +9,6 @@ import (
 	"strings"
 	"testing"
 
-	"google.golang.org/protobuf/proto"
-
 	authv1 "github.com/natterjack-chat/natterjack/gen/go/natterjack/auth/v1"
 	chatv1 "github.com/natterjack-chat/natterjack/gen/go/natterjack/chat/v1"
 	"github.com/natterjack-chat/natterjack/server/node/nodetest"
@@ -138,10 +136,10 @@ func TestAFieldThatBreaksARuleIsNamed(t *testing.T) {
 			return failure(s.Auth(p, nil).SignUp(ctx, &authv1.SignUpRequest{Username: "somebody", Password: "1234567"}))
 		}},
 		{"avatar of another scheme", invalidField, "avatar_url", func(ctx context.Context, p nodetest.Protocol) error {
-			return failure(s.Auth(p, w.owner).UpdateProfile(ctx, &authv1.UpdateProfileRequest{AvatarUrl: proto.String("javascript:alert(1)")}))
+			return failure(s.Auth(p, w.owner).UpdateProfile(ctx, &authv1.UpdateProfileRequest{AvatarUrl: new("javascript:alert(1)")}))
 		}},
 		{"display name with an override", invalidField, "display_name", func(ctx context.Context, p nodetest.Protocol) error {
-			return failure(s.Auth(p, w.owner).UpdateProfile(ctx, &authv1.UpdateProfileRequest{DisplayName: proto.String("a\u2066b")}))
+			return failure(s.Auth(p, w.owner).UpdateProfile(ctx, &authv1.UpdateProfileRequest{DisplayName: new("a\u2066b")}))
 		}},
 		{"session a user", invalidID, "session_id", func(ctx context.Context, p nodetest.Protocol) error {
 			return failure(s.Auth(p, w.owner).RevokeSession(ctx, &authv1.RevokeSessionRequest{SessionId: w.owner.ID}))

@@ -122,5 +122,5 @@ func (h *Health) ready(w http.ResponseWriter, r *http.Request) {
 		answer.Status = "unavailable"
 		w.WriteHeader(http.StatusServiceUnavailable)
 	}
-	_ = json.NewEncoder(w).Encode(answer) // fails only if the client has gone
+	_ = json.NewEncoder(w).Encode(answer) //nolint:errchkjson // fails only if the client has gone
 }

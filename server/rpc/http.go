@@ -208,7 +208,7 @@ func (b *boundedBody) Read(p []byte) (int, error) {
 		b.request.note(connect.Code(e.Code), nil)
 		return n, wireError(e)
 	}
-	if err == io.EOF { //nolint:errorlint // readers return it bare
+	if err == io.EOF {
 		// Everything is in. The server goes on reading, to see whether the client is still there: that has no deadline.
 		_ = b.control.SetReadDeadline(time.Time{})
 	}

@@ -100,7 +100,7 @@ func (r *tour) accounts() {
 	did[*authv1.RevokeSessionResponse](r, "RevokeSession")(r.auth.RevokeSession(r.ctx, &authv1.RevokeSessionRequest{SessionId: up.GetSession().GetId()}))
 	hidden := false
 	account := did[*authv1.UpdateProfileResponse](r, "UpdateProfile")(r.auth.UpdateProfile(r.ctx, &authv1.UpdateProfileRequest{
-		AvatarUrl: proto.String("https://example.org/ada.png"), PresenceHidden: &hidden,
+		AvatarUrl: new("https://example.org/ada.png"), PresenceHidden: &hidden,
 	}))
 	r.equal("avatar", account.GetAccount().GetUser().GetAvatarUrl(), "https://example.org/ada.png")
 	got := did[*authv1.GetAccountResponse](r, "GetAccount")(r.auth.GetAccount(r.ctx, &authv1.GetAccountRequest{}))

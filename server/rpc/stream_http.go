@@ -127,7 +127,7 @@ func (w *httpWire) receive() (*received[chatv1.StreamRequest], error) {
 	in, err := w.stream.Receive()
 	if connect.CodeOf(err) == connect.CodeResourceExhausted && err != nil {
 		// It was read over; what follows can be read.
-		return &received[chatv1.StreamRequest]{err: tooLarge()}, nil
+		return &received[chatv1.StreamRequest]{err: tooLarge()}, nil //nolint:nilerr // it is the answer to the one request
 	}
 	return in, err
 }

@@ -4,6 +4,8 @@ import (
 	"context"
 	"database/sql"
 	"database/sql/driver"
+	"errors"
+	"fmt"
 
 	"modernc.org/sqlite"
 )
@@ -26,7 +28,11 @@ func (c preparingConnector) Connect(ctx context.Context) (driver.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &preparingConn{sqliteConn: conn.(sqliteConn), idle: make(map[string]driver.Stmt)}, nil
+	able, ok := conn.(sqliteConn)
+	if !ok {
+		return nil, errors.Join(fmt.Errorf("the driver's connection %T can't do what is needed", conn), conn.Close())
+	}
+	return &preparingConn{sqliteConn: able, idle: make(map[string]driver.Stmt)}, nil
 }
 
 // sqliteConn is what the driver's connections can do.
@@ -66,7 +72,11 @@ func (c *preparingConn) take(ctx context.Context, query string) (preparedStmt, e
 			return nil, err
 		}
 	}
-	return s.(preparedStmt), nil
+	able, ok := s.(preparedStmt)
+	if !ok {
+		return nil, errors.Join(fmt.Errorf("the driver's statement %T can't do what is needed", s), s.Close())
+	}
+	return able, nil
 }
 
 func (c *preparingConn) put(query string, s driver.Stmt) {

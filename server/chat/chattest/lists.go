@@ -183,8 +183,10 @@ func testShared(w *world) {
 
 func testSearchUsers(w *world) {
 	for i, u := range []chat.User{
-		{Username: "zoe.lang", DisplayName: "Zoé de la Lande"}, {Username: "Zed_99", DisplayName: "Éric Ångström"},
-		{Username: "x-ray", DisplayName: "Jean-Luc Zola"}, {Username: "yves", DisplayName: "zoe"},
+		{Username: "zoe.lang", DisplayName: "Zoé de la Lande"},
+		{Username: "Zed_99", DisplayName: "Éric Ångström"},
+		{Username: "x-ray", DisplayName: "Jean-Luc Zola"},
+		{Username: "yves", DisplayName: "zoe"},
 	} {
 		u.ID = chat.UserID(200 + i)
 		w.addUser(u)

@@ -18,7 +18,6 @@ type change struct {
 
 	out     chat.Writes
 	dirty   map[any]bool
-	touched []chat.ConversationID
 	marked  []chat.MemberKey
 	events  []chat.MessageKey
 	changed map[chat.ConversationID]bool // for the lists of all members

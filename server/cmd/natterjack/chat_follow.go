@@ -30,7 +30,8 @@ func (s *screen) events(msg eventsMsg) tea.Cmd {
 			ids = append(ids, mentioned(e.Body)...)
 		}
 	})
-	cmds = append(cmds, s.lookUp(ids...), s.watch(), s.nextEvents())
+	s.watch()
+	cmds = append(cmds, s.lookUp(ids...), s.nextEvents())
 	return tea.Batch(cmds...)
 }
 
@@ -144,7 +145,7 @@ func (s *screen) enter(c *chatv1.ConversationSummary) tea.Cmd {
 		members, receipts, err := s.c.Members(ctx, id)
 		return membersMsg{id, members, receipts, err}
 	}
-	return tea.Batch(s.fetch(client.Page{Limit: int32(max(s.history, 1))}, true), members) //nolint:gosec // at most 200
+	return tea.Batch(s.fetch(client.Page{Limit: int32(max(s.history, 1))}, true), members)
 }
 
 // open asks for a conversation and shows it.
@@ -246,7 +247,7 @@ func (s *screen) lookUp(ids ...string) tea.Cmd {
 }
 
 // watch asks for the presence of those on the screen: the open conversation's members and the people of the list.
-func (s *screen) watch() tea.Cmd {
+func (s *screen) watch() {
 	var ids []string
 	add := func(id string) {
 		if id != "" && id != s.me && len(ids) < maxWatched && !slices.Contains(ids, id) {
@@ -264,13 +265,12 @@ func (s *screen) watch() tea.Cmd {
 	}
 	slices.Sort(ids)
 	if slices.Equal(ids, s.watched) {
-		return nil
+		return
 	}
 	s.watched = ids
 	if err := s.c.WatchPresence(ids...); err != nil {
 		s.fail(err)
 	}
-	return nil
 }
 
 // sorted returns the conversations, the one with the newest event first.

@@ -143,7 +143,7 @@ func (s *screen) anchored(change func()) {
 		return
 	}
 	top := len(s.timeline()) - s.scroll - s.bodyHeight()
-	var anchor, row = int64(0), 0
+	anchor, row := int64(0), 0
 	for seq, line := range s.at {
 		if line >= top && (anchor == 0 || line-top < row) {
 			anchor, row = seq, line-top

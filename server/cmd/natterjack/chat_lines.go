@@ -126,8 +126,7 @@ func (l *lineChat) send(ctx context.Context, lines <-chan string, sendings chan<
 				return refused, nil
 			}
 			s, err := l.sendLine(ctx, line)
-			var bad *client.Error
-			if errors.As(err, &bad) {
+			if _, ok := errors.AsType[*client.Error](err); ok {
 				l.outcome(n, client.Sent{}, err)
 				refused = true
 				continue
@@ -202,7 +201,7 @@ func (l *lineChat) printEvents(ctx context.Context) error {
 		e, err := l.c.Next(ctx)
 		if err != nil {
 			if ctx.Err() != nil {
-				return nil
+				return nil //nolint:nilerr // the caller ended it
 			}
 			return err
 		}
@@ -244,7 +243,7 @@ func (l *lineChat) showHistory(ctx context.Context, upTo int64) error {
 	if l.o.history <= 0 {
 		return nil
 	}
-	page, err := l.c.Messages(ctx, l.id, client.Page{Before: upTo + 1, Limit: int32(l.o.history)}) //nolint:gosec // at most 200
+	page, err := l.c.Messages(ctx, l.id, client.Page{Before: upTo + 1, Limit: int32(l.o.history)})
 	if err != nil {
 		return err
 	}

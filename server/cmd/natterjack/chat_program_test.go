@@ -160,8 +160,12 @@ func TestLinesForPeople(t *testing.T) {
 		"none left": {at(said(1, "u-bob", "x"), 2, nothing), false, "Bob: (message 1 has) no reactions\n"},
 		"title":     {client.Event{Seq: 2, Body: &chatv1.Conversation{Title: "To\nads"}}, false, "(the conversation is now called To ads)\n"},
 		"joined": {client.Event{Seq: 2, Body: &chatv1.MembersChanged{ActorId: "u-bob", Members: []*chatv1.Member{
-			{User: user("c"), JoinedSeq: 2}, {User: user("d"), JoinedSeq: 2}, {User: user("e"), JoinedSeq: 2}, {User: user("f"), JoinedSeq: 2},
-			{User: user("g"), JoinedSeq: 2}, {User: user("h"), JoinedSeq: 2},
+			{User: user("c"), JoinedSeq: 2},
+			{User: user("d"), JoinedSeq: 2},
+			{User: user("e"), JoinedSeq: 2},
+			{User: user("f"), JoinedSeq: 2},
+			{User: user("g"), JoinedSeq: 2},
+			{User: user("h"), JoinedSeq: 2},
 		}}}, false, "(Bob added C, D, E, F, 2 others)\n"},
 		"nobody":   {client.Event{Seq: 2, Body: &chatv1.MembersChanged{}}, false, ""},
 		"gap":      {client.Event{Body: &client.Gap{After: 1, Head: 900}}, false, "(messages are missing here: too many came while offline)\n"},
@@ -183,7 +187,11 @@ func TestEveryEventHasItsJSON(t *testing.T) {
 	p := newPrinter(&out, true, func() {})
 	for _, body := range []any{
 		&chatv1.Conversation{}, &chatv1.MembersChanged{}, &chatv1.Receipt{}, &chatv1.Typing{}, &chatv1.Presence{}, &client.Gap{After: 1, Head: 9}, &client.Reset{},
-		&client.Gone{}, &client.CaughtUp{}, client.Connecting{}, client.CatchingUp{}, client.Offline{Err: errors.New("why"), Retry: time.Unix(0, 0)}, nil,
+		&client.Gone{}, &client.CaughtUp{},
+		client.Connecting{},
+		client.CatchingUp{},
+		client.Offline{Err: errors.New("why"), Retry: time.Unix(0, 0)},
+		nil,
 	} {
 		p.event(client.Event{Conversation: "c1", Body: body}, false)
 	}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"hash/fnv"
 	"image/color"
+	"slices"
 	"strings"
 	"time"
 
@@ -196,11 +197,8 @@ func reactionsLine(m *chatv1.Message, me string) string {
 	var parts []string
 	for _, r := range m.GetReactions() {
 		part := fmt.Sprintf("%s %d", cleanLine(r.GetEmoji()), len(r.GetUserIds()))
-		for _, id := range r.GetUserIds() {
-			if id == me {
-				part = bold.Render(part)
-				break
-			}
+		if slices.Contains(r.GetUserIds(), me) {
+			part = bold.Render(part)
 		}
 		parts = append(parts, part)
 	}
@@ -266,8 +264,9 @@ func presenceText(p *chatv1.Presence, now time.Time) (string, lipgloss.Style) {
 			return "○ last seen " + ago(p.GetLastSeenTime().AsTime(), now), faint
 		}
 		return "○ offline", faint
+	default: // it isn't known
+		return "", faint
 	}
-	return "", faint
 }
 
 // ago says how long ago something was.

@@ -166,7 +166,7 @@ func write(to *net.TCPConn, data []byte, slice int) bool {
 	for len(data) > 0 {
 		n := len(data)
 		if slice > 0 {
-			n = min(n, 1+rand.IntN(slice)) //nolint:gosec // not a secret
+			n = min(n, 1+rand.IntN(slice))
 		}
 		if _, err := to.Write(data[:n]); err != nil {
 			return false

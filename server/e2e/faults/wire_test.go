@@ -18,7 +18,7 @@ import (
 func TestStreamsOverABadWire(t *testing.T) {
 	s := Start(t, Options{})
 	p := NewProxy(t, s.URL)
-	random := rand.New(rand.NewPCG(6, 6)) //nolint:gosec // repeatable
+	random := rand.New(rand.NewPCG(6, 6))
 	p.Set(func() Wire {
 		w := Wire{CutUp: 2000 + random.Int64N(20_000), CutDown: 2000 + random.Int64N(60_000)}
 		switch random.IntN(3) {

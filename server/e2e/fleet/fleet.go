@@ -143,7 +143,7 @@ func (f *Fleet) Close() error {
 	f.mu.Lock()
 	devices, users := f.devices, f.users
 	f.mu.Unlock()
-	errs := make([]error, len(devices))
+	errs := make([]error, len(devices), len(devices)+len(users))
 	var closing sync.WaitGroup
 	for i, d := range devices {
 		closing.Go(func() { errs[i] = d.Close() })

@@ -95,7 +95,7 @@ func (f *Fleet) RunOn(ctx context.Context, devices []*Device, w Work) error {
 	for i, d := range devices {
 		running.Go(func() {
 			worker := &worker{
-				Work: w, device: d, left: &left, random: rand.New(rand.NewPCG(w.Seed, uint64(i))), //nolint:gosec // repeatable, not secret
+				Work: w, device: d, left: &left, random: rand.New(rand.NewPCG(w.Seed, uint64(i))),
 				room: make(chan struct{}, w.Pipeline),
 			}
 			errs[i] = worker.run(ctx)

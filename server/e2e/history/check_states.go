@@ -74,7 +74,7 @@ func (c *checker) checkKind(s *Stream, e Event) {
 		c.report.inStream(AsStored, s, e, "seq %d isn't stored", e.Seq)
 		return
 	}
-	same := false
+	var same bool
 	switch b := e.Body.(type) {
 	case *Message:
 		m, ok := stored.Body.(*Message)

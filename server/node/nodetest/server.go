@@ -2,7 +2,6 @@ package nodetest
 
 import (
 	"context"
-
 	"log/slog"
 	"path/filepath"
 	"slices"
