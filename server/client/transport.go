@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/binary"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"strings"
@@ -72,9 +73,7 @@ func (t *httpTransport) Open(ctx context.Context, header http.Header) (Stream, e
 	ctx, cancel := context.WithCancel(ctx)
 	s := &httpStream{cancel: cancel}
 	ctx, call := connect.NewClientContext(context.WithValue(ctx, batchKey{}, &s.coming))
-	for name, values := range header {
-		call.RequestHeader()[name] = values
-	}
+	maps.Copy(call.RequestHeader(), header)
 	stream, err := t.chat.Stream(ctx)
 	if err != nil {
 		cancel()

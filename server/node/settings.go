@@ -23,7 +23,7 @@ func (c *Config) settings() []setting {
 	return []setting{
 		{"listen", "`address` to serve on; port 0 takes a free one, an address beyond this machine wants TLS or a proxy that has it", text(&c.Listen)},
 		{"metrics-listen", "`address` to serve Prometheus metrics and profiles on, for operators only; empty for none", text(&c.MetricsListen)},
-		{"database-url", "`url` of the database: sqlite: and the path of a file, which is made with its folder", text(&c.DatabaseURL)},
+		{"database-url", "`url` of the database: sqlite: and the path of a file, which is made with its folder, or postgres:// and the rest of a connection string", text(&c.DatabaseURL)},
 		{"log-level", "`level` from which on to log: debug (each request), info, warn or error", levelValue{&c.LogLevel}},
 		{"log-format", "`format` of the log: text or json", choice(&c.LogFormat, "text", "json")},
 		{"tls-cert", "`file` with the certificate chain (PEM), to serve with TLS", text(&c.TLSCert)},
