@@ -93,7 +93,7 @@ func runChat(args []string, stdin, stdout, stderr *os.File) int {
 	if err != nil {
 		return report(err, o, stderr)
 	}
-	interactive := !o.plain && !o.json && term.IsTerminal(int(stdin.Fd())) && term.IsTerminal(int(stdout.Fd()))
+	interactive := !o.plain && !o.json && os.Getenv("TERM") != "dumb" && term.IsTerminal(int(stdin.Fd())) && term.IsTerminal(int(stdout.Fd()))
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	if !interactive {
