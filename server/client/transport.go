@@ -66,7 +66,8 @@ func NewHTTPTransport(httpClient *http.Client, serverURL string, options ...conn
 	batching := &http.Client{
 		Transport: batchTripper{httpClient.Transport}, CheckRedirect: httpClient.CheckRedirect, Jar: httpClient.Jar,
 	}
-	return &httpTransport{chat: chatv1connect.NewChatServiceClient(batching, serverURL, options...)}
+	plain := connect.WithAcceptCompression("gzip", nil, nil) // of a stream's small frames it costs more than it saves
+	return &httpTransport{chat: chatv1connect.NewChatServiceClient(batching, serverURL, append([]connect.ClientOption{plain}, options...)...)}
 }
 
 func (t *httpTransport) Open(ctx context.Context, header http.Header) (Stream, error) {

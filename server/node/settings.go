@@ -74,7 +74,7 @@ func (s *setting) variable() string {
 	return envPrefix + strings.ToUpper(strings.ReplaceAll(s.name, "-", "_"))
 }
 
-// Load makes the configuration of flags and environment variables (each "NAME=value"); flags count more. Errors are one line each, and say what to do; flag.ErrHelp
+// Load makes the configuration of flags and environment variables (each "NAME=value", an empty value counting as none); flags count more. Errors are one line each, and say what to do; flag.ErrHelp
 // means that usage was asked for, and written.
 func Load(args, environment []string, usage io.Writer) (Config, error) {
 	c := DefaultConfig()
@@ -103,15 +103,12 @@ func loadEnvironment(table []setting, environment []string) error {
 	for _, e := range environment {
 		variable, value, _ := strings.Cut(e, "=")
 		short, ours := strings.CutPrefix(variable, envPrefix)
-		if !ours || slices.Contains(othersVariables, short) || strings.HasPrefix(short, testsVariables) {
+		if !ours || value == "" || slices.Contains(othersVariables, short) || strings.HasPrefix(short, testsVariables) {
 			continue
 		}
 		i := slices.IndexFunc(table, func(s setting) bool { return s.variable() == variable })
-		switch {
-		case i < 0:
+		if i < 0 {
 			return fmt.Errorf("the environment sets %s, which is no setting%s", variable, suggestion(table, func(s *setting) string { return s.variable() }, variable))
-		case value == "":
-			continue // as if it weren't set
 		}
 		if err := table[i].value.Set(value); err != nil {
 			return fmt.Errorf("%s=%q: %w", variable, value, err)

@@ -48,7 +48,7 @@ func TestSettingsAreTakenFromFlagsThenFromTheEnvironment(t *testing.T) {
 	c, err := Load(
 		[]string{"--listen", ":9000", "--log-level", "debug", "--trusted-proxies", "10.0.0.0/8, 192.0.2.1,2001:db8::1", "--sign-up=closed", "--limit-members", "7"},
 		[]string{
-			"NATTERJACK_LISTEN=:1", "NATTERJACK_DATABASE_URL=sqlite:x.db", "NATTERJACK_DRAIN_GRACE=1m", "NATTERJACK_METRICS_LISTEN=", "NATTERJACK_LOG_FORMAT=json",
+			"NATTERJACK_LISTEN=:1", "NATTERJACK_DATABASE_URL=sqlite:x.db", "NATTERJACK_DRAIN_GRACE=1m", "NATTERJACK_METRICS_LISTEN=", "NATTERJACK_NONSENSE=", "NATTERJACK_LOG_FORMAT=json",
 			"NATTERJACK_SERVER=of another command", "NATTERJACK_PASSWORD=x", "NATTERJACK_TEST_DATABASE_URL=x", "NATTERJACK_SOAK=1", "PATH=/bin", "nonsense",
 		}, io.Discard)
 	if err != nil {

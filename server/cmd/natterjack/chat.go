@@ -83,18 +83,33 @@ func runChat(args []string, stdin, stdout, stderr *os.File) int {
 	if !ok {
 		return code
 	}
-	interactive := !o.plain && !o.json && term.IsTerminal(int(stdin.Fd())) && term.IsTerminal(int(stdout.Fd()))
+	home, err := os.UserConfigDir()
+	if err != nil {
+		fmt.Fprintln(stderr, "natterjack chat: there is no folder for settings:", err)
+		return exitFailed
+	}
+	l := &login{o: o, dir: profileDir(home, o.profile, o.server), stdin: stdin, stderr: stderr}
+	device, err := l.open(context.Background()) // an interrupt ends it, and the program, as usual
+	if err != nil {
+		return report(err, o, stderr)
+	}
+	interactive := !o.plain && !o.json && os.Getenv("TERM") != "dumb" && term.IsTerminal(int(stdin.Fd())) && term.IsTerminal(int(stdout.Fd()))
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	if !interactive {
 		signal.Ignore(syscall.SIGPIPE) // a reader that has enough ends us in order, by an error of Write
 	}
-	err := chat(ctx, o, interactive, stdin, stdout, stderr)
-	if err != nil && !errors.Is(err, errQuiet) {
-		fmt.Fprintln(stderr, "natterjack chat:", explain(err, o))
-	}
+	code = report(chat(ctx, o, device, interactive, stdin, stdout, stderr), o, stderr)
 	if ctx.Err() != nil && !interactive {
 		return exitInterrupted
+	}
+	return code
+}
+
+// report says what went wrong, if anything, and returns the exit code.
+func report(err error, o chatOptions, stderr io.Writer) int {
+	if err != nil && !errors.Is(err, errQuiet) {
+		fmt.Fprintln(stderr, "natterjack chat:", explain(err, o))
 	}
 	return exitCode(err)
 }
@@ -166,17 +181,8 @@ func envOr(name, otherwise string) string {
 	return otherwise
 }
 
-// chat signs in, finds the conversation, and runs the full screen or the lines.
-func chat(ctx context.Context, o chatOptions, interactive bool, stdin, stdout, stderr *os.File) error {
-	home, err := os.UserConfigDir()
-	if err != nil {
-		return fmt.Errorf("there is no folder for settings: %w", err)
-	}
-	l := &login{o: o, dir: profileDir(home, o.profile, o.server), stdin: stdin, stderr: stderr}
-	device, err := l.open(ctx)
-	if err != nil {
-		return err
-	}
+// chat finds the conversation, and runs the full screen or the lines.
+func chat(ctx context.Context, o chatOptions, device *device, interactive bool, stdin, stdout, stderr *os.File) error {
 	options := client.Options{
 		ServerURL: o.server, Session: device.session, DeviceID: device.id, Outbox: device.outbox, Backoff: client.Backoff{Cap: 10 * time.Second},
 	}

@@ -107,7 +107,8 @@ func (s *screen) presenceOf(user string) (string, lipgloss.Style) {
 func (s *screen) groupText() string {
 	online := 0
 	for _, m := range s.room.members {
-		if s.presence[m.GetUser().GetId()].GetState() == chatv1.PresenceState_PRESENCE_STATE_ONLINE {
+		id := m.GetUser().GetId()
+		if id == s.me || s.presence[id].GetState() == chatv1.PresenceState_PRESENCE_STATE_ONLINE {
 			online++
 		}
 	}

@@ -8,9 +8,11 @@ import (
 	"io"
 	"net/url"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"regexp"
 	"strings"
+	"syscall"
 
 	"github.com/google/uuid"
 	"golang.org/x/term"
@@ -281,10 +283,28 @@ func (l *login) ask(question string) (string, error) {
 	return strings.TrimSpace(line), nil
 }
 
-// askPassword reads a password without showing it.
+// askPassword reads a password without showing it. An interrupt leaves the terminal as it was.
 func (l *login) askPassword(username string) (string, error) {
+	fd := int(l.stdin.Fd())
+	before, err := term.GetState(fd)
+	if err != nil {
+		return "", fmt.Errorf("read the password: %w", err)
+	}
+	interrupts := make(chan os.Signal, 1)
+	signal.Notify(interrupts, os.Interrupt, syscall.SIGTERM)
+	answered := make(chan struct{})
+	defer func() { signal.Stop(interrupts); close(answered) }()
+	go func() {
+		select {
+		case <-interrupts:
+			_ = term.Restore(fd, before)
+			fmt.Fprintln(l.stderr)
+			os.Exit(exitInterrupted)
+		case <-answered:
+		}
+	}()
 	fmt.Fprintf(l.stderr, "Password for %s: ", username)
-	b, err := term.ReadPassword(int(l.stdin.Fd()))
+	b, err := term.ReadPassword(fd)
 	fmt.Fprintln(l.stderr)
 	if err != nil || len(b) == 0 {
 		return "", notSignedIn("no password was given")

@@ -13,7 +13,7 @@ import (
 func TestNothingIsLostByKills(t *testing.T) {
 	s := Start(t, Options{})
 	f := populated(t, s.URL, fleet.Shape{Users: 6, Devices: 2})
-	during(t, f, fleet.Work{Seed: 1, Sends: 8000}, 1000, func(int) {
+	during(t, f, fleet.Work{Seed: 1, Sends: 7000}, 900, func(int) {
 		s.Kill()
 		f.Recorder.Crashed()
 		inject("kill")
@@ -75,7 +75,7 @@ func TestAllReconnectAtOnce(t *testing.T) {
 	f := populated(t, s.URL, fleet.Shape{Users: 6, Devices: 8, Options: func(int, int) fleet.DeviceOptions {
 		return fleet.DeviceOptions{URL: p.URL}
 	}})
-	during(t, f, fleet.Work{Seed: 4, Sends: 3000}, 600, func(int) {
+	during(t, f, fleet.Work{Seed: 4, Sends: 3000}, 400, func(int) {
 		p.CutAll()
 		inject("cut all")
 	})
@@ -98,7 +98,7 @@ func TestLongAbsence(t *testing.T) {
 	if err := before.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if err := f.Run(limit(t), fleet.Work{Seed: 5, Sends: 8000}); err != nil {
+	if err := f.Run(limit(t), fleet.Work{Seed: 5, Sends: 7000}); err != nil {
 		t.Fatal(err)
 	}
 	inject("absence")

@@ -151,7 +151,7 @@ func TestManyWriters(t *testing.T) {
 		reading.Go(func() { tailPages(ctx, r, room, &read) })
 		reading.Go(func() { tailStreams(ctx, r, room, &read) })
 	}
-	err := f.Run(ctx, fleet.Work{Seed: 7, Sends: 5000, Rooms: []string{room}, SendOnly: true})
+	err := f.Run(ctx, fleet.Work{Seed: 7, Sends: 3000, Rooms: []string{room}, SendOnly: true})
 	stop()
 	reading.Wait()
 	if err != nil {

@@ -22,8 +22,11 @@ func (f *Fleet) Settle(ctx context.Context, patience time.Duration) (history.Run
 		if err != nil && ctx.Err() != nil {
 			return history.Run{}, err
 		}
-		if rest || time.Now().After(deadline) {
-			break
+		if over := time.Now().After(deadline); rest || over {
+			run, err := f.collect(ctx)
+			if err != nil || over || converged(&run) {
+				return run, err
+			}
 		}
 		select {
 		case <-time.After(settleEvery):
@@ -31,7 +34,16 @@ func (f *Fleet) Settle(ctx context.Context, patience time.Duration) (history.Run
 			return history.Run{}, ctx.Err()
 		}
 	}
-	return f.collect(ctx)
+}
+
+// converged reports whether nothing has happened while the run was collected, such as a mark that a client had held back.
+func converged(run *history.Run) bool {
+	for d, mirror := range run.Mirrors {
+		if len(history.Diff(mirror, run.Fresh[d.User])) > 0 {
+			return false
+		}
+	}
+	return true
 }
 
 // atRest compares all but the messages.
@@ -65,7 +77,8 @@ func (f *Fleet) atRest(ctx context.Context) (bool, error) {
 // collect fetches what is stored and joins it with what was recorded.
 func (f *Fleet) collect(ctx context.Context) (history.Run, error) {
 	run := history.Run{
-		Logs: map[string]*history.Log{}, Mirrors: map[*history.Device]map[string]*history.View{}, Fresh: map[string]map[string]*history.View{},
+		History: f.Recorder.History(), // first, so that what was recorded is stored by the time of the fetch
+		Logs:    map[string]*history.Log{}, Mirrors: map[*history.Device]map[string]*history.View{}, Fresh: map[string]map[string]*history.View{},
 		Presence: f.presence(),
 	}
 	for _, u := range f.Users() {
@@ -85,7 +98,6 @@ func (f *Fleet) collect(ctx context.Context) (history.Run, error) {
 	for _, d := range f.Devices() {
 		run.Mirrors[d.Record] = d.Mirror.Views(true)
 	}
-	run.History = f.Recorder.History()
 	return run, nil
 }
 

@@ -164,6 +164,7 @@ func (f *fixture) view(user string) *View {
 }
 
 func (f *fixture) finish() {
+	defer f.point()
 	f.run = Run{
 		History: f.recorder.History(),
 		Logs:    map[string]*Log{room: {Conversation: room, Head: 8}},
@@ -181,6 +182,31 @@ func (f *fixture) finish() {
 		f.run.Fresh[d.User] = map[string]*View{room: f.view(d.User)}
 	}
 	f.run.Mirrors[f.eve] = map[string]*View{}
+}
+
+// point makes the fixture's fields point into the run, where tests change things, instead of into the recorder.
+func (f *fixture) point() {
+	i := map[any]any{}
+	var calls []*Call
+	var streams []*Stream
+	for _, d := range f.run.Devices {
+		calls, streams = append(calls, d.calls...), append(streams, d.streams...)
+	}
+	for n, c := range calls {
+		i[c] = f.run.Calls[n]
+	}
+	for n, s := range streams {
+		i[s] = f.run.Streams[n]
+	}
+	for seq, c := range f.sends {
+		f.sends[seq] = i[c].(*Call)
+	}
+	for _, c := range []**Call{&f.edit, &f.mark, &f.newest, &f.middle} {
+		*c = i[*c].(*Call)
+	}
+	for _, s := range []**Stream{&f.live, &f.before, &f.after, &f.peer, &f.removed} {
+		*s = i[*s].(*Stream)
+	}
 }
 
 // drop takes the event with a seq out of a stream.

@@ -199,17 +199,31 @@ type History struct {
 	End Stamp
 }
 
-// History returns what was recorded up to now. No call or stream may be under way while it is used: those that never
-// ended are fine.
+// History returns what was recorded up to now; calls and streams may go on meanwhile.
 func (r *Recorder) History() History {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	h := History{Devices: append([]*Device(nil), r.devices...), Crashes: append([]Stamp(nil), r.crashes...), End: r.now()}
 	for _, d := range h.Devices {
 		d.mu.Lock()
-		h.Calls = append(h.Calls, d.calls...)
-		h.Streams = append(h.Streams, d.streams...)
+		for _, c := range d.calls {
+			copied := *c
+			h.Calls = append(h.Calls, &copied)
+		}
+		for _, s := range d.streams {
+			h.Streams = append(h.Streams, s.copy())
+		}
 		d.mu.Unlock()
 	}
 	return h
+}
+
+// copy returns the stream as it is now. Events are only ever added, so that both can share them.
+func (s *Stream) copy() *Stream {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return &Stream{
+		device: s.device, Opened: s.Opened, HasToken: s.HasToken, Positions: s.Positions,
+		Events: s.Events[:len(s.Events):len(s.Events)], Closed: s.Closed,
+	}
 }
