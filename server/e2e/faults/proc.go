@@ -49,14 +49,13 @@ func Binary(t testing.TB, tag string) string {
 		return path
 	}
 	if builds.dir == "" {
-		dir, err := os.MkdirTemp("", "natterjack-e2e-")
+		dir, err := os.MkdirTemp("", "natterjack-e2e-") //nolint:usetesting // for all tests of the process
 		if err != nil {
 			t.Fatal(err)
 		}
 		builds.dir = dir
 	}
 	path := filepath.Join(builds.dir, "natterjack-"+tag)
-	//nolint:gosec // a test builds what it tests
 	build := exec.CommandContext(t.Context(), "go", "build", "-tags", tag, "-o", path, "github.com/natterjack-chat/natterjack/server/cmd/natterjack")
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("build the server: %v\n%s", err, out)
@@ -161,10 +160,10 @@ func (s *Server) Start() {
 func (s *Server) command() *exec.Cmd {
 	ctx := context.Background() // it outlives whatever starts it, and Kill ends it
 	if s.options.DiskBytes == 0 {
-		return exec.CommandContext(ctx, s.options.Binary, "serve") //nolint:gosec // the binary under test
+		return exec.CommandContext(ctx, s.options.Binary, "serve")
 	}
 	mount := fmt.Sprintf("mount -t tmpfs -o size=%d tmpfs %s && exec %s serve", s.options.DiskBytes, s.dir, s.options.Binary)
-	return exec.CommandContext(ctx, "unshare", mountFlags(), "sh", "-c", mount) //nolint:gosec // paths of this test
+	return exec.CommandContext(ctx, "unshare", mountFlags(), "sh", "-c", mount)
 }
 
 // mountFlags make unshare give a process mounts of its own: as root, or as one in its own eyes.
@@ -178,7 +177,6 @@ func mountFlags() string {
 // needMounts skips the test where the system doesn't let a process have mounts of its own.
 func needMounts(t testing.TB) {
 	t.Helper()
-	//nolint:gosec // one of two flags
 	if out, err := exec.CommandContext(t.Context(), "unshare", mountFlags(), "true").CombinedOutput(); err != nil {
 		t.Skipf("a full disk needs a mount of its own, which this system doesn't give: %v %s", err, out)
 	}

@@ -29,7 +29,7 @@ func TestSoak(t *testing.T) {
 	}
 	start := time.Now()
 	for goal := total.acknowledged.Load() + messages; total.acknowledged.Load() < goal && !t.Failed(); {
-		seed := rand.Uint64() //nolint:gosec // printed, so that it can be repeated
+		seed := rand.Uint64() // printed, so that it can be repeated
 		if given := os.Getenv("NATTERJACK_TEST_SEED"); given != "" {
 			if seed, err = strconv.ParseUint(given, 10, 64); err != nil {
 				t.Fatal(err)
@@ -52,7 +52,7 @@ func round(t *testing.T, seed uint64, sends int) {
 		}
 		return fleet.DeviceOptions{URL: p.URL}
 	}})
-	random := rand.New(rand.NewPCG(seed, 1)) //nolint:gosec // repeatable
+	random := rand.New(rand.NewPCG(seed, 1))
 	owner, guest, room, member := f.Devices()[0], f.Users()[5], f.Rooms()[0], true
 	faults := []struct {
 		name string

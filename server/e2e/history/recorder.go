@@ -1,6 +1,7 @@
 package history
 
 import (
+	"slices"
 	"sync"
 	"sync/atomic"
 )
@@ -224,6 +225,6 @@ func (s *Stream) copy() *Stream {
 	defer s.mu.Unlock()
 	return &Stream{
 		device: s.device, Opened: s.Opened, HasToken: s.HasToken, Positions: s.Positions,
-		Events: s.Events[:len(s.Events):len(s.Events)], Closed: s.Closed,
+		Events: slices.Clip(s.Events), Closed: s.Closed,
 	}
 }

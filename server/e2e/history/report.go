@@ -125,7 +125,7 @@ func (s *Stream) before(e Event) string {
 		if f.At >= e.At && e.At != 0 {
 			break
 		}
-		text := ""
+		var text string
 		switch b := f.Body.(type) {
 		case Ready, CaughtUp:
 			text = fmt.Sprintf("%T", b)
