@@ -175,7 +175,7 @@ type Store interface {
 	ConversationState(ctx context.Context, id ConversationID) (c ConversationState, ok bool, err error)
 	// Messages reads a page of history.
 	Messages(ctx context.Context, id ConversationID, page MessagePage) (MessageList, error)
-	// ReadByOthers reads the highest read mark among the members other than user.
+	// ReadByOthers reads the highest read mark among all that are or were members, other than user: who read a message and left has read it.
 	ReadByOthers(ctx context.Context, id ConversationID, user UserID) (Seq, error)
 	// Events reads events of several conversations, in the order of positions, each conversation's oldest first, at most limit
 	// and about maxBytes of content; more tells whether some are left. One statement per conversation at most.

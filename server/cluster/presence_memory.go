@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"maps"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"time"
 
@@ -45,6 +46,9 @@ type MemoryPresence struct {
 
 	wake chan struct{} // 1: changed isn't empty
 
+	// lingers, unless nil, is told when a user begins to linger, or is back. Set before use; called with mu held.
+	lingers func(chat.UserID)
+
 	mu        sync.Mutex // guards what follows
 	listeners []func(chat.PresenceInfo)
 	users     map[chat.UserID]*memoryUser // those that are connected, linger, or whose end hasn't been told
@@ -59,8 +63,9 @@ type memoryUser struct {
 	state, told chat.PresenceState
 	lastSeen    time.Time
 	linger      *time.Timer // not nil: the user lingers
-	// hidden counts once it has been read.
-	hidden, hiddenKnown bool
+	// hidden counts once it has been read. stale: it is to be read again, and what was asked before the last of asked counts for nothing.
+	hidden, hiddenKnown, stale bool
+	asked                      int
 }
 
 // visible returns what others see; hiddenKnown is true.
@@ -107,7 +112,10 @@ func (p *MemoryPresence) Connect(user chat.UserID, stream uint64, state chat.Pre
 		u = &memoryUser{state: chat.PresenceOffline, told: chat.PresenceOffline}
 		p.users[user] = u
 	}
-	u.stopLinger()
+	if u.linger != nil {
+		u.stopLinger()
+		p.tellLinger(user)
+	}
 	u.streams = u.streams.set(stream, state)
 	p.update(user, u, u.streams.sum())
 }
@@ -150,7 +158,8 @@ func (p *MemoryPresence) SetHidden(user chat.UserID, hidden bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if u := p.users[user]; u != nil {
-		u.hidden, u.hiddenKnown = hidden, true
+		u.hidden, u.hiddenKnown, u.stale = hidden, true, false
+		u.asked++
 		p.mark(user)
 	}
 }
@@ -169,6 +178,13 @@ func (p *MemoryPresence) startLinger(user chat.UserID, u *memoryUser) {
 		}
 	})
 	u.linger = timer
+	p.tellLinger(user)
+}
+
+func (p *MemoryPresence) tellLinger(user chat.UserID) {
+	if p.lingers != nil {
+		p.lingers(user)
+	}
 }
 
 func (u *memoryUser) stopLinger() {
@@ -236,13 +252,16 @@ func (p *MemoryPresence) tell(ctx context.Context, retry *time.Timer) {
 		if !u.hiddenKnown {
 			continue
 		}
-		delete(p.changed, user)
 		if info := u.visible(user); info.State != u.told {
 			u.told = info.State
 			news = append(news, info)
 		}
-		if u.state == chat.PresenceOffline && len(u.streams) == 0 {
+		gone := u.state == chat.PresenceOffline && len(u.streams) == 0
+		if gone {
 			delete(p.users, user)
+		}
+		if gone || !u.stale {
+			delete(p.changed, user)
 		}
 	}
 	p.mu.Unlock()
@@ -257,30 +276,34 @@ func (p *MemoryPresence) tell(ctx context.Context, retry *time.Timer) {
 // changed before the call.
 func (p *MemoryPresence) learnHidden(ctx context.Context) bool {
 	p.mu.Lock()
-	var ask []chat.UserID
+	ask := map[chat.UserID]int{}
 	for user := range p.changed {
-		if !p.users[user].hiddenKnown {
-			ask = append(ask, user)
+		if u := p.users[user]; !u.hiddenKnown || u.stale {
+			ask[user] = u.asked
 		}
 	}
 	p.mu.Unlock()
 	if len(ask) == 0 {
 		return true
 	}
-	_, hidden, err := p.store.LastSeen(ctx, ask)
+	_, hidden, err := p.store.LastSeen(ctx, slices.Collect(maps.Keys(ask)))
 	if err != nil {
 		p.logger.Warn("reading who hides their presence failed; trying again", "error", err)
 		return false
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for _, user := range ask {
-		// SetHidden, if it came meanwhile, knows better.
-		if u := p.users[user]; u != nil && !u.hiddenKnown {
-			u.hidden, u.hiddenKnown = hidden[user], true
+	known := true
+	for user, asked := range ask {
+		switch u := p.users[user]; {
+		case u == nil:
+		case u.asked == asked: // else SetHidden came meanwhile and knows better, or it is to be asked once more
+			u.hidden, u.hiddenKnown, u.stale = hidden[user], true, false
+		default:
+			known = known && u.hiddenKnown && !u.stale
 		}
 	}
-	return true
+	return known
 }
 
 // flush stores when users were last seen; what can't be stored is tried again.

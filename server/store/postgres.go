@@ -280,10 +280,11 @@ func (e *postgresEngine) writeOnce(ctx context.Context, fn func(tx *gorm.DB) err
 		return err
 	}
 	done = true
-	if err := tx.Commit().Error; err != nil {
-		return translatePostgresCommit(err)
+	err := tx.Commit().Error
+	if err != nil && isUnanswered(err) {
+		return chat.OutcomeUnknown(err)
 	}
-	return nil
+	return err
 }
 
 // steadyPool is where GORM's statements begin. Each has readPatience, a transaction altogether. What fails because its connection was lost, as all are

@@ -197,10 +197,10 @@ func (e *postgresEngine) send(conn *pgxpool.Conn, statements *pgx.Batch) error {
 		err = closing
 	}
 	switch {
-	case err != nil && postgresState(err) == "":
+	case err != nil && isUnanswered(err):
 		return chat.OutcomeUnknown(err)
 	case err != nil:
-		return translatePostgresCommit(err)
+		return err
 	case tag.String() != "COMMIT":
 		return fmt.Errorf("the commit was answered by %s", tag)
 	}

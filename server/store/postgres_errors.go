@@ -95,12 +95,6 @@ func translatePostgres(err error) error {
 	return err
 }
 
-// translatePostgresCommit does the same where it was the commit itself that failed. What the server refuses is not stored; of what it
-// did not answer nobody knows.
-func translatePostgresCommit(err error) error {
-	var e *pgconn.PgError
-	if !errors.As(err, &e) || isLost(err) {
-		return chat.OutcomeUnknown(err)
-	}
-	return translatePostgres(err)
-}
+// isUnanswered reports whether the failure of a commit leaves open whether it was stored. What the server refuses isn't; of what it did not
+// answer, or broke off, nobody knows.
+func isUnanswered(err error) bool { return postgresState(err) == "" || isLost(err) }

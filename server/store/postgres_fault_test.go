@@ -126,48 +126,60 @@ func TestExhaustedPoolIsUnavailable(t *testing.T) {
 	}
 }
 
-// TestServersErrors has the server refuse the first insert of an event with each kind of error, and lets the second one pass.
+// TestServersErrors has the server refuse the first insert of an event, or its commit, with each kind of error, and lets the second one pass.
 func TestServersErrors(t *testing.T) {
-	const message, repeated = chat.Reason(0), chat.Reason(-1) // a refused message, and one that was stored in the end
 	for state, want := range map[string]chat.Reason{
-		stateDeadlock: repeated, stateSerialization: repeated,
+		stateDeadlock: storedAtLength, stateSerialization: storedAtLength,
 		stateDiskFull: chat.ReasonStoreFull, stateReadOnly: chat.ReasonStoreFull,
 		"53200": chat.ReasonUnavailable, stateLockTimeout: chat.ReasonUnavailable, "57014": chat.ReasonUnavailable, "58030": chat.ReasonUnavailable,
-		"22021": message, "23514": message,
+		"22021": refusedData, "23514": refusedData,
 	} {
-		t.Run(state, func(t *testing.T) {
-			url := testservers.Postgres(t)
-			s := open(t, url)
-			service := serve(t, s)
-			id, members := newGroup(t, s, service, 2)
-			execute(t, url, `CREATE SEQUENCE refused`)
-			execute(t, url, `CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+		for when, trigger := range map[string]string{
+			"at the insert": `CREATE TRIGGER refuse BEFORE INSERT ON events FOR EACH ROW EXECUTE FUNCTION refuse()`,
+			"at the commit": `CREATE CONSTRAINT TRIGGER refuse AFTER INSERT ON events DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION refuse()`,
+		} {
+			t.Run(state+" "+when, func(t *testing.T) { testServersError(t, state, trigger, want) })
+		}
+	}
+}
+
+// What testServersError expects beside a reason.
+const (
+	refusedData    = chat.Reason(0)  // an error that isn't typed
+	storedAtLength = chat.Reason(-1) // no error
+)
+
+func testServersError(t *testing.T, state, trigger string, want chat.Reason) {
+	url := testservers.Postgres(t)
+	s := open(t, url)
+	service := serve(t, s)
+	id, members := newGroup(t, s, service, 2)
+	execute(t, url, `CREATE SEQUENCE refused`)
+	execute(t, url, `CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
 				IF nextval('refused') = 1 THEN RAISE EXCEPTION 'refused for the test' USING ERRCODE = '`+state+`'; END IF; RETURN NEW; END $$`)
-			execute(t, url, `CREATE TRIGGER refuse BEFORE INSERT ON events FOR EACH ROW EXECUTE FUNCTION refuse()`)
-			x := chat.SendRequest{Conversation: id, ClientID: newUUID(), Content: "x"}
-			_, err := service.Send(t.Context(), members[0], x)
-			e, typed := chat.AsError(err)
-			switch want {
-			case repeated:
-				if err != nil {
-					t.Fatal(err)
-				}
-			case message:
-				if err == nil || typed {
-					t.Fatal(err)
-				}
-			default:
-				if !typed || e.Reason != want {
-					t.Fatal(err)
-				}
-			}
-			if again, err := service.Send(t.Context(), members[0], x); err != nil || again.Duplicate != (want == repeated) {
-				t.Errorf("again: %+v, %v", again, err)
-			}
-			if events := allEvents(t, s, id); len(events) != 3 {
-				t.Errorf("%d events", len(events))
-			}
-		})
+	execute(t, url, trigger)
+	x := chat.SendRequest{Conversation: id, ClientID: newUUID(), Content: "x"}
+	_, err := service.Send(t.Context(), members[0], x)
+	e, typed := chat.AsError(err)
+	switch want {
+	case storedAtLength:
+		if err != nil {
+			t.Fatal(err)
+		}
+	case refusedData:
+		if err == nil || typed {
+			t.Fatal(err)
+		}
+	default:
+		if !typed || e.Reason != want {
+			t.Fatal(err)
+		}
+	}
+	if again, err := service.Send(t.Context(), members[0], x); err != nil || again.Duplicate != (want == storedAtLength) {
+		t.Errorf("again: %+v, %v", again, err)
+	}
+	if events := allEvents(t, s, id); len(events) != 3 {
+		t.Errorf("%d events", len(events))
 	}
 }
 

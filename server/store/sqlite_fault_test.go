@@ -220,7 +220,7 @@ func fullAndBack(t *testing.T, s *Store, fill, empty func()) {
 		keep(x)
 		fill()
 		full := 0
-		for i := range 200 {
+		for i := range 60 {
 			x, err := send(strings.Repeat("full ", 400))
 			if err == nil {
 				keep(x) // there was some room left
@@ -238,7 +238,7 @@ func fullAndBack(t *testing.T, s *Store, fill, empty func()) {
 			}
 		}
 		if full < 10 {
-			t.Fatalf("only %d of 200 writes found the store full", full)
+			t.Fatalf("only %d of 60 writes found the store full", full)
 		}
 		empty()
 		x, err = send("after")

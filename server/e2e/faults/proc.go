@@ -49,14 +49,13 @@ func Binary(t testing.TB, tag string) string {
 		return path
 	}
 	if builds.dir == "" {
-		dir, err := os.MkdirTemp("", "natterjack-e2e-") //nolint:usetesting // outlives the test: the others use the binary too
+		dir, err := os.MkdirTemp("", "natterjack-e2e-") //nolint:usetesting // for all tests of the process
 		if err != nil {
 			t.Fatal(err)
 		}
 		builds.dir = dir
 	}
 	path := filepath.Join(builds.dir, "natterjack-"+tag)
-
 	build := exec.CommandContext(t.Context(), "go", "build", "-tags", tag, "-o", path, "github.com/natterjack-chat/natterjack/server/cmd/natterjack")
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("build the server: %v\n%s", err, out)
@@ -178,7 +177,6 @@ func mountFlags() string {
 // needMounts skips the test where the system doesn't let a process have mounts of its own.
 func needMounts(t testing.TB) {
 	t.Helper()
-
 	if out, err := exec.CommandContext(t.Context(), "unshare", mountFlags(), "true").CombinedOutput(); err != nil {
 		t.Skipf("a full disk needs a mount of its own, which this system doesn't give: %v %s", err, out)
 	}

@@ -29,7 +29,7 @@ func TestSoak(t *testing.T) {
 	}
 	start := time.Now()
 	for goal := total.acknowledged.Load() + messages; total.acknowledged.Load() < goal && !t.Failed(); {
-		seed := rand.Uint64()
+		seed := rand.Uint64() // printed, so that it can be repeated
 		if given := os.Getenv("NATTERJACK_TEST_SEED"); given != "" {
 			if seed, err = strconv.ParseUint(given, 10, 64); err != nil {
 				t.Fatal(err)

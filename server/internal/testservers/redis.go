@@ -6,6 +6,7 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"syscall"
@@ -52,13 +53,43 @@ func StartRedisCluster(t testing.TB) []*Server {
 	return masters
 }
 
+// StartRedisSentinel starts a master with a replica, and a sentinel that makes the replica the master soon after the master is gone. The URL is the
+// sentinel's.
+func StartRedisSentinel(t testing.TB) (url string, master *Server) {
+	t.Helper()
+	const name = "mymaster"
+	master = startRedis(t)
+	host, port, err := net.SplitHostPort(master.Addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	startRedis(t, "--replicaof", host+" "+port)
+	sentinel := launchRedis(t, redis{options: []string{"--sentinel"}, config: "sentinel monitor " + name + " " + host + " " + port + ` 1
+sentinel down-after-milliseconds ` + name + ` 500
+sentinel failover-timeout ` + name + ` 3000
+`})
+	for deadline := time.Now().Add(patience); !strings.Contains(ask(sentinel.Addr, "SENTINEL CKQUORUM "+name), "OK") ||
+		!strings.Contains(ask(sentinel.Addr, "INFO sentinel"), "status=ok,address="+master.Addr+",slaves=1"); {
+		if time.Now().After(deadline) {
+			t.Fatalf("the sentinel doesn't find the replica:\n%s", sentinel.log())
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+	return "redis+sentinel://" + sentinel.Addr + "/" + name, master
+}
+
 func startRedis(t testing.TB, options ...string) *Server {
 	t.Helper()
-	program, err := exec.LookPath("redis-server")
-	if err != nil {
+	return launchRedis(t, redis{options: append([]string{"--save", "", "--appendonly", "no"}, options...)})
+}
+
+func launchRedis(t testing.TB, r redis) *Server {
+	t.Helper()
+	var err error
+	if r.program, err = exec.LookPath("redis-server"); err != nil {
 		t.Fatal(missing("Redis", RedisURLVariable))
 	}
-	s, err := launch(redis{program, options})
+	s, err := launch(r)
 	if err != nil {
 		t.Fatalf("starting Redis: %v", err)
 	}
@@ -70,13 +101,19 @@ func startRedis(t testing.TB, options ...string) *Server {
 type redis struct {
 	program string
 	options []string
+	config  string // what its file holds from the beginning; the server may write to it
 }
 
-func (redis) prepare(string) error { return nil }
+func (r redis) prepare(dir string) error {
+	if err := os.WriteFile(filepath.Join(dir, "redis.conf"), []byte(r.config), 0o600); err != nil {
+		return err
+	}
+	return os.Chmod(filepath.Join(dir, "redis.conf"), 0o666) // whoever the server runs as
+}
 
 func (r redis) command(dir string, port int) []string {
 	return append([]string{
-		r.program, "--bind", "127.0.0.1", "--port", strconv.Itoa(port), "--dir", dir, "--save", "", "--appendonly", "no", "--daemonize", "no",
+		r.program, filepath.Join(dir, "redis.conf"), "--bind", "127.0.0.1", "--port", strconv.Itoa(port), "--dir", dir, "--daemonize", "no",
 	}, r.options...)
 }
 

@@ -3,6 +3,7 @@ package testservers
 import (
 	"bufio"
 	"context"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -121,6 +122,17 @@ func TestRedisClusterServesAllSlots(t *testing.T) {
 			t.Errorf("%s: %s", s.Addr, info)
 		}
 	}
+}
+
+func TestRedisSentinelTellsOfAnotherMasterWhenTheMasterIsGone(t *testing.T) {
+	url, master := StartRedisSentinel(t)
+	sentinel := strings.TrimPrefix(strings.TrimSuffix(url, "/mymaster"), "redis+sentinel://")
+	_, port, _ := net.SplitHostPort(master.Addr)
+	master.Kill(t)
+	eventually(t, "another master", func() bool {
+		info := ask(sentinel, "INFO sentinel")
+		return strings.Contains(info, "status=ok") && !strings.Contains(info, ":"+port+",")
+	})
 }
 
 // The test program runs itself, and that run starts servers, says where they are, and waits to be killed.
