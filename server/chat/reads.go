@@ -44,6 +44,10 @@ func (s *Service) ListMessages(ctx context.Context, caller Caller, id Conversati
 	if err != nil {
 		return MessageList{}, err
 	}
+	// Whoever is a member after the read was one when the newest message of the page was sent.
+	if m, err = s.member(ctx, caller, id, readConversation); err != nil {
+		return MessageList{}, err
+	}
 	return list, s.markMessagesRead(ctx, *m, list.Messages)
 }
 

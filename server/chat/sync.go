@@ -157,7 +157,7 @@ func (s *Service) resumeEvents(ctx context.Context, caller Caller, positions []E
 		if events, more, err = s.store.Events(ctx, missing, catchUpPage, catchUpBytes); err != nil {
 			return err
 		}
-		for _, e := range events {
+		for _, e := range upTo(heads, events) {
 			if err := sink.Event(e); err != nil {
 				return err
 			}
@@ -165,6 +165,12 @@ func (s *Service) resumeEvents(ctx context.Context, caller Caller, positions []E
 		missing = advance(missing, events)
 	}
 	return nil
+}
+
+// upTo leaves out what came after the heads, which were read together with the memberships: by then the caller may have been removed. A
+// stream gets it live, if it still has the right to.
+func upTo(heads map[ConversationID]Seq, events []Event) []Event {
+	return slices.DeleteFunc(slices.Clone(events), func(e Event) bool { return e.Seq > heads[e.Conversation] })
 }
 
 // advance moves positions past the events read. Conversations before the one that the page ended in are complete.
@@ -308,6 +314,7 @@ func (s *Service) ListEvents(ctx context.Context, caller Caller, positions []Eve
 	}
 	if len(wanted) > 0 {
 		list.Events, list.HasMore, err = s.store.Events(ctx, wanted, pageLimit(limit, 200, catchUpPage), catchUpBytes)
+		list.Events = upTo(heads, list.Events)
 	}
 	return list, err
 }

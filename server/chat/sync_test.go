@@ -17,6 +17,7 @@ type syncStore struct {
 	ids     map[int64]uint64 // of shard 0
 	heads   map[ConversationID]Seq
 	changed []Summary
+	grown   Seq // how many events each conversation has got between the read of its head and that of its events
 }
 
 func (s *syncStore) Shards() int { return len(s.tops.Nos) }
@@ -52,7 +53,7 @@ func (s *syncStore) ChangedSummaries(_ context.Context, _ UserID, _ []int64, aft
 
 func (s *syncStore) Events(_ context.Context, positions []EventPosition, limit, _ int) (events []Event, more bool, _ error) {
 	for _, p := range positions {
-		for seq := p.After + 1; seq <= s.heads[p.Conversation]; seq++ {
+		for seq := p.After + 1; seq <= s.heads[p.Conversation]+s.grown; seq++ {
 			if len(events) == limit {
 				return events, true, nil
 			}
@@ -178,6 +179,21 @@ func TestResumeSendsExactlyTheSuffix(t *testing.T) {
 			}
 		}
 	})
+}
+
+// TestNothingIsReadPastTheMembership: what came after the head was read may have come after a removal, too.
+func TestNothingIsReadPastTheMembership(t *testing.T) {
+	s := &Service{store: &syncStore{tops: positions(1, 10), heads: map[ConversationID]Seq{1: 5, 2: 7}, grown: 3}}
+	at := []EventPosition{{1, 2}, {2, 6}}
+	want := map[ConversationID][]Seq{1: {3, 4, 5}, 2: {7}}
+	r := new(recorder)
+	if err := s.Resume(t.Context(), alice, ResumeRequest{Positions: at, At: positions(1, 10)}, r); err != nil || !reflect.DeepEqual(r.events, want) {
+		t.Errorf("resume: %v, %v", r.events, err)
+	}
+	list, err := s.ListEvents(t.Context(), alice, at, 0)
+	if err != nil || len(list.Events) != 4 {
+		t.Errorf("list: %v, %v", list.Events, err)
+	}
 }
 
 func TestResumeEndsWithItsStream(t *testing.T) {

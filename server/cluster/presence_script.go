@@ -100,7 +100,7 @@ type entry struct {
 }
 
 func (e *entry) encode() string {
-	value := ""
+	var value string
 	switch e.state {
 	case chat.PresenceOnline:
 		value = "o"

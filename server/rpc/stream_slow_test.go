@@ -13,6 +13,7 @@ import (
 	authv1 "github.com/natterjack-chat/natterjack/gen/go/natterjack/auth/v1"
 	"github.com/natterjack-chat/natterjack/gen/go/natterjack/auth/v1/authv1connect"
 	chatv1 "github.com/natterjack-chat/natterjack/gen/go/natterjack/chat/v1"
+	"github.com/natterjack-chat/natterjack/server/chat"
 	"github.com/natterjack-chat/natterjack/server/node"
 	"github.com/natterjack-chat/natterjack/server/node/nodetest"
 )
@@ -82,12 +83,15 @@ func TestAClientThatAsksWithoutReadingIsNotReadEither(t *testing.T) {
 	s := nodetest.Start(t, nodetest.Config(impatient), nodetest.Config(func(c *node.Config) { c.RPC.Unanswered, c.RPC.UserRate, c.RPC.UserBurst = 8, 1e6, 1e6 }))
 	st := live(t, s, s.SignUp("ada"))
 	// The client's side of the connection takes no answers: the server has to stop reading, or its memory would hold them.
+	// Each answer tells of 200 users that nobody knows.
+	watch := &chatv1.WatchPresenceRequest{}
+	for u := range chat.UserID(200) {
+		watch.UserIds = append(watch.UserIds, (u + 1).String())
+	}
 	stopped := make(chan error, 1)
 	go func() {
 		for {
-			if err := st.bidi.Send(&chatv1.StreamRequest{RequestId: 1, Request: &chatv1.StreamRequest_WatchPresence{WatchPresence: &chatv1.WatchPresenceRequest{
-				UserIds: []string{letters(32), letters(31)},
-			}}}); err != nil {
+			if err := st.bidi.Send(&chatv1.StreamRequest{RequestId: 1, Request: &chatv1.StreamRequest_WatchPresence{WatchPresence: watch}}); err != nil {
 				stopped <- err
 				return
 			}
