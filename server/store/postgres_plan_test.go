@@ -2,15 +2,19 @@ package store
 
 import (
 	"context"
+	"errors"
 	"log/slog"
+	"maps"
 	"regexp"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
+	"github.com/natterjack-chat/natterjack/server/account"
 	"github.com/natterjack-chat/natterjack/server/chat"
 	"github.com/natterjack-chat/natterjack/server/internal/testservers"
 )
@@ -101,6 +105,7 @@ func TestNoStatementReadsAWholeTable(t *testing.T) {
 				_, err := s.SearchMessages(t.Context(), chat.SearchQuery{User: 1, Conversation: id, Words: []string{"w0"}, Limit: 5})
 				return err
 			}
+			maps.Copy(statements, writesOf(t.Context(), s))
 			statements["a commit"] = func() error { return commitOfEverything(t.Context(), s, id) }
 			for name, run := range statements {
 				t.Run(name, func(t *testing.T) {
@@ -123,6 +128,41 @@ func TestNoStatementReadsAWholeTable(t *testing.T) {
 				})
 			}
 		})
+	}
+}
+
+// writesOf are the writes that aren't commits, and what is read with accounts.
+func writesOf(ctx context.Context, s *Store) map[string]func() error {
+	name, at := "Other Name", time.UnixMilli(20)
+	var none account.Hash
+	return map[string]func() error{
+		"UpdateProfile": func() error {
+			_, _, err := s.UpdateProfile(ctx, 5, account.ProfileChange{DisplayName: &name})
+			return err
+		},
+		"SetLastSeen":       func() error { return s.SetLastSeen(ctx, map[chat.UserID]time.Time{5: time.Now(), 6: time.Now()}) },
+		"Trim":              func() error { _, err := s.Trim(ctx, Retention{Batches: 1e6, Age: 1e6 * time.Hour}); return err },
+		"CredentialsByName": func() error { _, _, _, err := s.CredentialsByName(ctx, "user5"); return err },
+		"CredentialsByUser": func() error { _, _, err := s.CredentialsByUser(ctx, 5); return err },
+		"Account":           func() error { _, _, err := s.Account(ctx, 5); return err },
+		"AccessToken":       func() error { _, _, err := s.AccessToken(ctx, none); return err },
+		"SessionBySeries":   func() error { _, _, err := s.SessionBySeries(ctx, none); return err },
+		"Sessions":          func() error { _, err := s.Sessions(ctx, 5, at); return err },
+		"EndSession":        func() error { _, err := s.EndSession(ctx, 7, 7); return err },
+		"EndSessions":       func() error { _, err := s.EndSessions(ctx, 8, 0); return err },
+		"SetPassword": func() error {
+			if _, err := s.SetPassword(ctx, 9, 99, "hash", 0); !errors.Is(err, account.ErrStale) {
+				return err
+			}
+			return nil
+		},
+		"CreateSession": func() error {
+			if _, err := s.CreateSession(ctx, account.NewSession{Session: account.Session{User: 9}}, 99, "", 10); !errors.Is(err, account.ErrStale) {
+				return err
+			}
+			return nil
+		},
+		"DeleteExpired": func() error { _, _, err := s.DeleteExpired(ctx, at, at, 10); return err },
 	}
 }
 
