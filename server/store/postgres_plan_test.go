@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"log/slog"
 	"maps"
@@ -68,21 +69,38 @@ const ourTables = `(events|members|conversations|conversation_heads|users|user_w
 
 var (
 	sequential = regexp.MustCompile(`Seq Scan on ` + ourTables + `\b`)
-	// An index that is read from one end to the other is no better. Behind a limit it is not read to the end, which only the one of usernames is good for.
-	byIndex = regexp.MustCompile(`(?m)(Index Scan|Index Only Scan|Index Scan Backward|Index Only Scan Backward) using (\S+) on .*\n(.*)$`)
+	byIndex    = regexp.MustCompile(`(?m)Index (?:Only )?Scan (?:Backward )?(?:using|on) (\S+).*\n(.*)$`)
 )
 
-// wasteful says what is wrong with a plan.
-func wasteful(plan string) string {
+// wasteful says what is wrong with a plan. An index without a condition on its first column is read from one end to the other.
+func wasteful(plan string, leading map[string]string) string {
 	if found := sequential.FindString(plan); found != "" {
 		return found
 	}
 	for _, found := range byIndex.FindAllStringSubmatch(plan, -1) {
-		if !strings.Contains(found[3], "Index Cond") {
+		condition, column := found[2], leading[found[1]]
+		if column == "" || !strings.Contains(condition, "Index Cond") || !strings.Contains(condition, column) {
 			return found[0]
 		}
 	}
 	return ""
+}
+
+// leadingColumns are the first columns of all indexes.
+func leadingColumns(t *testing.T, s *Store) map[string]string {
+	t.Helper()
+	columns := make(map[string]string)
+	err := each(s.db(t.Context()), `SELECT i.indexrelid::regclass::text, a.attname FROM pg_index i
+		JOIN pg_attribute a ON a.attrelid = i.indexrelid AND a.attnum = 1`, nil, func(rows *sql.Rows) error {
+		var index, column string
+		err := rows.Scan(&index, &column)
+		columns[index] = column
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return columns
 }
 
 func TestNoStatementReadsAWholeTable(t *testing.T) {
@@ -95,6 +113,7 @@ func TestNoStatementReadsAWholeTable(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			s, seen := explained(t, url, settings...)
+			leading := leadingColumns(t, s)
 			id := f.conversations[7]
 			statements := readsOf(t.Context(), s, id, 1, 2)
 			statements["search in one conversation"] = func() error {
@@ -120,7 +139,7 @@ func TestNoStatementReadsAWholeTable(t *testing.T) {
 							t.Fatal("no plan was told")
 						}
 						for _, plan := range all {
-							if found := wasteful(plan); found != "" {
+							if found := wasteful(plan, leading); found != "" {
 								t.Fatalf("%s\nin\n%s", found, plan)
 							}
 						}
