@@ -46,6 +46,7 @@ var rooms = []room{
 	{"cmd/natterjack", []string{"node", "client", "load", "gen/go"}, []string{"node/nodetest"}, "flags and a terminal; a part it could reach would be wired twice"},
 	{"internal/testservers", nil, nil, "starts programs, whatever is tested with them"},
 	{"internal/planted", nil, nil, "known faults, absent without a build tag; knows nothing of where they are"},
+	{"deploy", nil, everything, "files for operators; their tests run them around whole nodes"},
 	{"e2e", everything, everything, "holds whole nodes to the promises, and may look anywhere for it"},
 	{"e2e/faults", nil, []string{"client", "e2e/fleet", "e2e/history", "gen/go", "internal/planted"}, "a server seen from outside, as a process"},
 	{"e2e/fleet", []string{"client", "e2e/history", "gen/go"}, everything, "plays users, who see what a client sees"},
@@ -88,7 +89,7 @@ var outsiders = []outsider{
 	},
 	{
 		[]string{"net/http"},
-		[]string{"rpc", "client", "load", "cmd/natterjack", "node", "node/nodetest"},
+		[]string{"rpc", "client", "load", "cmd/natterjack", "node", "node/nodetest", "deploy"},
 		"the rest of the server knows no requests",
 	},
 	{

@@ -32,7 +32,7 @@ func holdsP8ASlowReaderHurtsOnlyItself(t *testing.T, w *world) {
 	}
 	stream := slow.Record.Current()
 	close(stopped)
-	const sends, size = 1500, 4000
+	const sends, size = 500, 4000
 	fast := []*fleet.Device{w.annPhone, w.bobPhone, w.evePhone}
 	work := fleet.Work{Seed: 8, Sends: sends, Bytes: size, Rooms: []string{w.room}, SendOnly: true}
 	if err := w.RunOn(ctx, fast, work); err != nil {

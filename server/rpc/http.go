@@ -15,6 +15,7 @@ import (
 	"connectrpc.com/connect"
 
 	"github.com/natterjack-chat/natterjack/server/account"
+	"github.com/natterjack-chat/natterjack/server/chat"
 )
 
 // request is what this package knows of a request beside its content. It is made first of all and travels in the context.
@@ -103,23 +104,56 @@ func (s *Server) trusted(address netip.Addr) bool {
 	return false
 }
 
-// begin gives a request its identity in logs, and holds its address to its rate. The answer to a refused one is written here.
+// begin is in front of everything that is served: it gives a request its identity in logs, refuses what must not come in, and ends only this request
+// if there is a fault in it. Streams stay below it for hours, so it is one function with a small frame.
 func (s *Server) begin(procedure string, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, hr *http.Request) {
-		start := time.Now()
-		r := &request{id: requestID(hr.Header), procedure: procedure, address: s.address(hr)}
-		w.Header().Set(requestIDHeader, r.id)
-		ctx := context.WithValue(hr.Context(), requestKey{}, r)
-		hr = hr.WithContext(ctx)
-		defer func() { s.finish(ctx, r, start) }()
-		if !exempt(r.address) {
-			if err := s.addressRate.allow(r.address); err != nil {
-				s.writeError(w, hr, err)
-				return
-			}
+		hr = s.enter(procedure, w, hr)
+		defer s.leave(hr, time.Now())
+		if s.admit(w, hr) {
+			next.ServeHTTP(w, hr)
 		}
-		next.ServeHTTP(w, hr)
 	})
+}
+
+// enter puts what is known of a request into its context.
+func (s *Server) enter(procedure string, w http.ResponseWriter, hr *http.Request) *http.Request {
+	r := &request{id: requestID(hr.Header), procedure: procedure, address: s.address(hr)}
+	w.Header().Set(requestIDHeader, r.id)
+	return hr.WithContext(context.WithValue(hr.Context(), requestKey{}, r))
+}
+
+// admit holds an address to its rate, and refuses what a browser sends on behalf of a page of another site; programs that aren't browsers
+// aren't concerned. A request that isn't admitted is answered.
+func (s *Server) admit(w http.ResponseWriter, hr *http.Request) bool {
+	var err error
+	if s.sameOrigin.Check(hr) != nil {
+		err = &chat.Error{
+			Code: chat.CodePermissionDenied, Reason: chat.ReasonInvalidField, Field: "origin",
+			Message: "a page of another origin can't use this server from a browser",
+		}
+	} else if address := requestFrom(hr.Context()).address; !exempt(address) {
+		err = s.addressRate.allow(address)
+	}
+	if err != nil {
+		s.writeError(w, hr, err)
+	}
+	return err == nil
+}
+
+// leave tells of a request that is over. One that panicked outside of its method is cut off.
+func (s *Server) leave(hr *http.Request, start time.Time) {
+	ctx := hr.Context()
+	r := requestFrom(ctx)
+	fault := recover()
+	if fault != nil && fault != http.ErrAbortHandler { //nolint:errorlint // it is always this value
+		r.note(connect.CodeInternal, nil)
+		s.logger.LogAttrs(ctx, slog.LevelError, "request failed", r.attrs(slog.Any("error", panicked(fault)))...)
+	}
+	s.finish(ctx, r, start)
+	if fault != nil {
+		panic(http.ErrAbortHandler)
+	}
 }
 
 // writeError answers a request that doesn't reach its handler, in the client's protocol.

@@ -66,6 +66,7 @@ type Server struct {
 	userRate    *rates[chat.UserID]
 	addressRate *rates[netip.Addr]
 	streams     counts
+	sameOrigin  *http.CrossOriginProtection
 	errorWriter *connect.ErrorWriter
 	handler     http.Handler
 	// draining ends when streams that aren't the hub's have to.
@@ -84,6 +85,7 @@ func New(c Config) (*Server, error) {
 		userRate:    newRates[chat.UserID](c.Limits.UserRate, c.Limits.UserBurst),
 		addressRate: newRates[netip.Addr](c.Limits.AddressRate, c.Limits.AddressBurst),
 		streams:     counts{most: c.Limits.StreamsPerAddress, open: make(map[netip.Addr]int)},
+		sameOrigin:  http.NewCrossOriginProtection(),
 		errorWriter: connect.NewErrorWriter(),
 	}
 	s.draining, s.drain = context.WithCancel(context.Background())
@@ -113,8 +115,8 @@ func (s *Server) routes() http.Handler {
 	for path, handler := range s.openServices(open) {
 		mux.Handle(path, s.begin(path, handler))
 	}
-	mux.HandleFunc("/", s.unknown)
-	return s.sameOrigin(s.recovered(mux))
+	mux.Handle("/", s.begin("other", http.HandlerFunc(s.unknown)))
+	return mux
 }
 
 // openServices are those that tools ask without a token: they tell nothing of users.
@@ -165,43 +167,20 @@ func (s *Server) unaryOrStream(stream string, next http.Handler) http.Handler {
 // streamLimits holds an address to its number of streams.
 func (s *Server) streamLimits(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		release, err := s.streams.take(requestFrom(r.Context()).address)
-		if err != nil {
-			s.writeError(w, r, err)
-			return
+		if release := s.takeStream(w, r); release != nil {
+			defer release()
+			next.ServeHTTP(w, r)
 		}
-		defer release()
-		next.ServeHTTP(w, r)
 	})
 }
 
-// sameOrigin refuses what a browser sends on behalf of a page of another site. Programs that aren't browsers aren't concerned.
-func (s *Server) sameOrigin(next http.Handler) http.Handler {
-	protection := http.NewCrossOriginProtection()
-	protection.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		s.writeError(w, r, &chat.Error{
-			Code: chat.CodePermissionDenied, Reason: chat.ReasonInvalidField, Field: "origin",
-			Message: "a page of another origin can't use this server from a browser",
-		})
-	}))
-	return protection.Handler(next)
-}
-
-// recovered ends only the request that a fault is in.
-func (s *Server) recovered(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		defer func() {
-			fault := recover()
-			if fault == nil {
-				return
-			}
-			if fault != http.ErrAbortHandler { //nolint:errorlint // it is always this value
-				s.logger.ErrorContext(r.Context(), "a request's handler panicked", "path", r.URL.Path, "panic", fault)
-			}
-			panic(http.ErrAbortHandler)
-		}()
-		next.ServeHTTP(w, r)
-	})
+// takeStream returns how to give a stream back; nil if it was refused.
+func (s *Server) takeStream(w http.ResponseWriter, r *http.Request) (release func()) {
+	release, err := s.streams.take(requestFrom(r.Context()).address)
+	if err != nil {
+		s.writeError(w, r, err)
+	}
+	return release
 }
 
 // unknown answers everything that isn't there.
@@ -212,8 +191,10 @@ func (s *Server) unknown(w http.ResponseWriter, r *http.Request) {
 		})
 		return
 	}
+	requestFrom(r.Context()).note(0, nil)
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	if r.URL.Path != "/" {
+		requestFrom(r.Context()).note(connect.CodeNotFound, nil)
 		w.WriteHeader(http.StatusNotFound)
 	}
 	_, _ = w.Write([]byte(welcome))

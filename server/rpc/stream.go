@@ -66,6 +66,7 @@ type session struct {
 // opening is what a client opens a stream with.
 type opening struct {
 	hello     *chatv1.Hello
+	positions []chat.EventPosition // those of hello, set by open
 	requestID uint64
 	watch     []chat.UserID
 }
@@ -80,28 +81,43 @@ func (s *Server) newSession(ctx context.Context, w wire, talks bool) *session {
 
 // run is a session's life after hello. It returns the stream's status: nil also where the goodbye says why it ended.
 func (ss *session) run(ctx context.Context, o opening) error {
-	at, err := positions(o.hello.GetPositions(), "hello.positions")
-	if err != nil {
-		return ss.refuse(hub.GoodbyeProtocolError, err)
-	}
-	s := ss.server
-	ss.stream, err = s.hub.Open(hub.Options{Caller: ss.caller, Device: o.hello.GetDeviceId(), Attempt: o.hello.GetAttempt()})
-	switch {
-	case errors.Is(err, hub.ErrSuperseded):
-		return ss.refuse(hub.GoodbyeSuperseded, nil)
-	case err != nil:
+	expires, err := ss.open(ctx, &o)
+	if ss.stream == nil {
 		return err
 	}
 	defer ss.stream.Close()
-	// The session may have ended between the gate and Open; from now on its end finds the stream.
-	identity, err := s.accounts.Confirm(ctx, ss.request.token)
 	if err != nil {
 		return err
 	}
-	s.presence.Connect(ss.caller.User, ss.stream.ID(), chat.PresenceState(o.hello.GetPresence()))
-	clean := ss.converse(ctx, o, at, identity.ExpireTime)
-	s.presence.Disconnect(ss.caller.User, ss.stream.ID(), clean)
+	clean := ss.converse(ctx, &o, expires)
+	ss.server.presence.Disconnect(ss.caller.User, ss.stream.ID(), clean)
+	return ss.status()
+}
 
+// open registers the stream with the hub, and tells when its token runs out. ss.stream is nil if it wasn't let in.
+func (ss *session) open(ctx context.Context, o *opening) (expires time.Time, err error) {
+	s := ss.server
+	if o.positions, err = positions(o.hello.GetPositions(), "hello.positions"); err != nil {
+		return expires, ss.refuse(hub.GoodbyeProtocolError, err)
+	}
+	stream, err := s.hub.Open(hub.Options{Caller: ss.caller, Device: o.hello.GetDeviceId(), Attempt: o.hello.GetAttempt()})
+	switch {
+	case errors.Is(err, hub.ErrSuperseded):
+		return expires, ss.refuse(hub.GoodbyeSuperseded, nil)
+	case err != nil:
+		return expires, err
+	}
+	ss.stream = stream
+	// The session may have ended between the gate and Open; from now on its end finds the stream.
+	identity, err := s.accounts.Confirm(ctx, ss.request.token)
+	if err != nil {
+		return expires, err
+	}
+	s.presence.Connect(ss.caller.User, stream.ID(), chat.PresenceState(o.hello.GetPresence()))
+	return identity.ExpireTime, nil
+}
+
+func (ss *session) status() error {
 	ss.mu.Lock()
 	defer ss.mu.Unlock()
 	if ss.failure != nil {
@@ -111,13 +127,13 @@ func (ss *session) run(ctx context.Context, o opening) error {
 }
 
 // converse runs the session's goroutines and waits for their end. clean: the client said that it goes.
-func (ss *session) converse(ctx context.Context, o opening, at []chat.EventPosition, expires time.Time) (clean bool) {
+func (ss *session) converse(ctx context.Context, o *opening, expires time.Time) (clean bool) {
 	ctx, ss.cancel = context.WithCancel(ctx)
 	var others sync.WaitGroup
 	caughtUp := make(chan struct{})
 	others.Go(func() {
 		defer close(caughtUp)
-		ss.guarded(ctx, func() { ss.catchUp(ctx, o, at) })
+		ss.guarded(ctx, func() { ss.catchUp(ctx, o) })
 	})
 	ss.startClock(expires)
 	if ss.talks {
@@ -191,9 +207,9 @@ func (ss *session) emit(ctx context.Context, e *chatv1.Event) error {
 }
 
 // catchUp tells the client what it missed, and lets live events through.
-func (ss *session) catchUp(ctx context.Context, o opening, at []chat.EventPosition) {
+func (ss *session) catchUp(ctx context.Context, o *opening) {
 	defer ss.readyOnce.Do(func() { close(ss.ready) })
-	err := ss.resume(ctx, o, at)
+	err := ss.resume(ctx, o)
 	switch {
 	case err == nil, errors.Is(err, hub.ErrClosed), ctx.Err() != nil:
 	case chat.IsReason(err, chat.ReasonInvalidToken):
@@ -208,7 +224,7 @@ func (ss *session) catchUp(ctx context.Context, o opening, at []chat.EventPositi
 
 // resume is the order on which completeness rests: the stream is open, then joined to its conversations, then its position is
 // taken, and only then is read what the client lacks. See [chat.Service.Resume].
-func (ss *session) resume(ctx context.Context, o opening, at []chat.EventPosition) error {
+func (ss *session) resume(ctx context.Context, o *opening) error {
 	s := ss.server
 	conversations, err := s.chat.Memberships(ctx, ss.caller)
 	if err != nil {
@@ -217,7 +233,7 @@ func (ss *session) resume(ctx context.Context, o opening, at []chat.EventPositio
 	ss.stream.Attach(conversations)
 	now := s.hub.Positions()
 	sink := &catchUpSink{ss: ss, ctx: ctx, requestID: o.requestID, delivered: make(map[chat.ConversationID]chat.Seq)}
-	request := chat.ResumeRequest{Token: o.hello.GetToken(), Positions: at, At: now}
+	request := chat.ResumeRequest{Token: o.hello.GetToken(), Positions: o.positions, At: now}
 	if err := s.chat.Resume(ctx, ss.caller, request, sink); err != nil {
 		return err
 	}

@@ -20,20 +20,18 @@ func (s *Server) streamProcedure() procedure {
 	path := chatv1connect.ChatServiceStreamProcedure
 	options := append(s.options(path), noCompression(), connect.WithReadMaxBytes(s.limits.RequestBytes))
 	h := connect.NewBidiStreamHandler(path, func(ctx context.Context, stream *connect.BidiStream[received[chatv1.StreamRequest], frame]) error {
-		w := &httpWire{stream: stream, sends: stream, control: controlFrom(ctx)}
-		return s.status(ctx, s.stream(ctx, w))
+		return s.status(ctx, s.stream(ctx, &httpWire{stream: stream, sends: stream, connection: connectionFrom(ctx)}))
 	}, options...)
-	return procedure{path, s.streamLimits(withControl(h))}
+	return procedure{path, s.connected(h)}
 }
 
 func (s *Server) subscribeProcedure() procedure {
 	path := chatv1connect.ChatServiceSubscribeProcedure
 	options := append(s.options(path), compression(&s.limits), connect.WithCompressMinBytes(1<<30)) // requests may be compressed, the stream is not
 	h := connect.NewServerStreamHandler(path, func(ctx context.Context, r *connect.Request[received[chatv1.SubscribeRequest]], stream *connect.ServerStream[frame]) error {
-		w := &httpWire{sends: stream, control: controlFrom(ctx)}
-		return s.status(ctx, s.subscribe(ctx, r.Msg, w))
+		return s.status(ctx, s.subscribe(ctx, r.Msg, &httpWire{sends: stream, connection: connectionFrom(ctx)}))
 	}, options...)
-	return procedure{path, s.streamLimits(withControl(s.boundedRequest(h)))}
+	return procedure{path, s.connected(s.boundedRequest(h))}
 }
 
 // status maps what a stream ended with.
@@ -102,28 +100,70 @@ func (s *Server) boundedRequest(next http.Handler) http.Handler {
 	})
 }
 
-type controlKey struct{}
+// connection is what a stream needs of its HTTP request and connect hides. One goroutine reads.
+type connection struct {
+	*http.ResponseController
+	io.ReadCloser // the request's body
 
-// withControl keeps the controls of the connection, which connect hides, for the stream.
-func withControl(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), controlKey{}, http.NewResponseController(w))))
-	})
+	// head is what wait has read ahead, headErr how reading ended.
+	head     [envelopePrefix]byte
+	from, to int
+	headErr  error
 }
 
-func controlFrom(ctx context.Context) *http.ResponseController {
-	control, _ := ctx.Value(controlKey{}).(*http.ResponseController)
-	return control
+// wait returns when there is something to read. A stream waits here and not in connect, which would keep a buffer for each message to come, and
+// kilobytes of stack.
+func (c *connection) wait() {
+	if c.from == c.to && c.headErr == nil {
+		c.to, c.headErr = c.ReadCloser.Read(c.head[:])
+		c.from = 0
+	}
+}
+
+// Read reads what was read ahead, and then the rest.
+func (c *connection) Read(p []byte) (int, error) {
+	switch {
+	case c.from < c.to:
+		n := copy(p, c.head[c.from:c.to])
+		c.from += n
+		return n, nil
+	case c.headErr != nil:
+		return 0, c.headErr
+	default:
+		return c.ReadCloser.Read(p)
+	}
+}
+
+type connectionKey struct{}
+
+// connected is in front of streams: it holds their address to its number of them, and keeps the connection for them.
+func (s *Server) connected(next http.Handler) http.Handler {
+	return s.streamLimits(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		next.ServeHTTP(w, withConnection(w, r))
+	}))
+}
+
+func withConnection(w http.ResponseWriter, r *http.Request) *http.Request {
+	c := &connection{ResponseController: http.NewResponseController(w), ReadCloser: r.Body}
+	r = r.WithContext(context.WithValue(r.Context(), connectionKey{}, c))
+	r.Body = c
+	return r
+}
+
+func connectionFrom(ctx context.Context) *connection {
+	c, _ := ctx.Value(connectionKey{}).(*connection)
+	return c
 }
 
 // httpWire carries a session over HTTP: a Stream over HTTP/2, a Subscribe also over HTTP/1.1.
 type httpWire struct {
-	stream  *connect.BidiStream[received[chatv1.StreamRequest], frame] // nil: nothing more is received
-	sends   interface{ Send(*frame) error }
-	control *http.ResponseController
+	stream *connect.BidiStream[received[chatv1.StreamRequest], frame] // nil: nothing more is received
+	sends  interface{ Send(*frame) error }
+	*connection
 }
 
 func (w *httpWire) receive() (*received[chatv1.StreamRequest], error) {
+	w.wait()
 	in, err := w.stream.Receive()
 	if connect.CodeOf(err) == connect.CodeResourceExhausted && err != nil {
 		// It was read over; what follows can be read.
@@ -137,7 +177,7 @@ func (w *httpWire) send(f *frame) error { return w.sends.Send(f) }
 // past is a deadline that is over.
 var past = time.Unix(1, 0)
 
-func (w *httpWire) abortReceive() { _ = w.control.SetReadDeadline(past) }
-func (w *httpWire) abortSend()    { _ = w.control.SetWriteDeadline(past) }
+func (w *httpWire) abortReceive() { _ = w.SetReadDeadline(past) }
+func (w *httpWire) abortSend()    { _ = w.SetWriteDeadline(past) }
 
 var _ wire = (*httpWire)(nil)

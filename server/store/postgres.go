@@ -308,7 +308,7 @@ func steadily[T any](ctx context.Context, pool *pgxpool.Pool, do func(context.Co
 	limited, cancel := context.WithTimeout(ctx, readPatience)
 	done, err := do(limited)
 	if err != nil && limited.Err() == nil && isLost(err) {
-		pool.Reset() // the others will be lost too
+		forgetConnections(pool, err)
 		done, err = do(limited)
 	}
 	if err != nil {
@@ -317,6 +317,15 @@ func steadily[T any](ctx context.Context, pool *pgxpool.Pool, do func(context.Co
 	}
 	_ = cancel // rows and transactions go on until they are closed; the context ends with its time
 	return done, nil
+}
+
+// forgetConnections drops those that wait in the pool after one was lost: the others will be lost too. Where no connection could be had, those that
+// there are may be all that will be.
+func forgetConnections(pool *pgxpool.Pool, err error) {
+	var refused *pgconn.ConnectError
+	if !errors.As(err, &refused) {
+		pool.Reset()
+	}
 }
 
 // warned is the key of a connection's custom data that says that the server warned of something.

@@ -50,7 +50,7 @@ func (e *postgresEngine) Commit(ctx context.Context, reads chat.Reads, decide fu
 			return nil, translatePostgres(err)
 		}
 		if isLost(err) {
-			e.pool.Reset() // the others will be lost too
+			forgetConnections(e.pool, err)
 		}
 		pause = max(retryPause, 2*pause)
 	}

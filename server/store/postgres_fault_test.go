@@ -51,7 +51,7 @@ func TestNothingAcknowledgedIsLost(t *testing.T) {
 				wait.Go(func() {
 					for i := 0; !broken.Load() || i == 0; i++ {
 						x, err := sendUntilStored(ctx, service, members[w], id, fmt.Sprintf("message %d of %d", i, w), func(err error) {
-							if !chat.IsReason(err, chat.ReasonUnavailable) && !chat.IsReason(err, chat.ReasonOutcomeUnknown) {
+							if !isTemporary(err) {
 								t.Errorf("told: %v", err)
 							}
 						})
@@ -256,17 +256,9 @@ func TestUnreplicatedCommitIsNotAcknowledged(t *testing.T) {
 		execute(t, server.URL, `SELECT pg_reload_conf()`)
 		until(t, "the setting is in force", func() bool { return value(t, server.URL, `SHOW synchronous_standby_names`) == standbys })
 	}
-	commit := func() error {
-		_, err := s.Commit(t.Context(), chat.Reads{Conversations: []chat.ConversationID{id}}, func(v *chat.View) (*chat.Writes, error) {
-			c := v.Conversations[id]
-			c.LastSeq++
-			return &chat.Writes{Heads: []*chat.ConversationState{c}, Events: []chat.Event{{Conversation: id, Seq: c.LastSeq, Kind: chat.EventConversation}}}, nil
-		})
-		return err
-	}
 	set("nowhere")
 	result := make(chan error, 1)
-	go func() { result <- commit() }()
+	go func() { result <- commitEvent(s, id) }()
 	const waiting = `FROM pg_stat_activity WHERE wait_event = 'SyncRep'`
 	until(t, "the commit waits", func() bool { return value(t, server.URL, `SELECT count(*)::text `+waiting) == "1" })
 	if err := <-result; !chat.IsReason(err, chat.ReasonOutcomeUnknown) || !errors.Is(err, errSlow) {
@@ -283,7 +275,7 @@ func TestUnreplicatedCommitIsNotAcknowledged(t *testing.T) {
 	until(t, "the commit is through", func() bool { return len(allEvents(t, s, id)) == 3 })
 
 	set("nowhere")
-	go func() { result <- commit() }()
+	go func() { result <- commitEvent(s, id) }()
 	until(t, "the commit waits", func() bool { return value(t, server.URL, `SELECT count(*)::text `+waiting) == "1" })
 	execute(t, server.URL, `SELECT pg_cancel_backend(pid) `+waiting)
 	if err := <-result; !chat.IsReason(err, chat.ReasonOutcomeUnknown) || !strings.Contains(err.Error(), "warning") {
@@ -293,6 +285,50 @@ func TestUnreplicatedCommitIsNotAcknowledged(t *testing.T) {
 	if _, err := sendUntilStored(t.Context(), service, members[0], id, "x", func(error) {}); err != nil {
 		t.Error(err)
 	}
+}
+
+// TestUnansweredCommitIsOfUnknownOutcome breaks commits off while the server carries them out.
+func TestUnansweredCommitIsOfUnknownOutcome(t *testing.T) {
+	const committing = `FROM pg_stat_activity WHERE wait_event = 'PgSleep'`
+	for name, fault := range map[string]func(t *testing.T, server *testservers.Server){
+		"by an administrator": func(t *testing.T, server *testservers.Server) {
+			execute(t, server.URL, `SELECT pg_terminate_backend(pid) `+committing)
+		},
+		"by a crash": func(t *testing.T, server *testservers.Server) {
+			server.Kill(t)
+			server.Start(t)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			server := testservers.StartPostgres(t)
+			s := open(t, server.URL)
+			id, _ := newGroup(t, s, serve(t, s), 2)
+			execute(t, server.URL, `CREATE FUNCTION linger() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(600); RETURN NEW; END $$`)
+			execute(t, server.URL, `CREATE CONSTRAINT TRIGGER linger AFTER INSERT ON events DEFERRABLE INITIALLY DEFERRED
+				FOR EACH ROW EXECUTE FUNCTION linger()`)
+			result := make(chan error, 1)
+			go func() { result <- commitEvent(s, id) }()
+			until(t, "the commit is under way", func() bool { return value(t, server.URL, `SELECT count(*)::text `+committing) == "1" })
+			fault(t, server)
+			if err := <-result; !chat.IsReason(err, chat.ReasonOutcomeUnknown) {
+				t.Error(err)
+			}
+			until(t, "it can be read again", func() bool { _, err := s.Tops(t.Context()); return err == nil })
+			if events := allEvents(t, s, id); len(events) != 2 {
+				t.Errorf("%d events", len(events))
+			}
+		})
+	}
+}
+
+// commitEvent commits one event without content.
+func commitEvent(s *Store, id chat.ConversationID) error {
+	_, err := s.Commit(context.Background(), chat.Reads{Conversations: []chat.ConversationID{id}}, func(v *chat.View) (*chat.Writes, error) {
+		c := v.Conversations[id]
+		c.LastSeq++
+		return &chat.Writes{Heads: []*chat.ConversationState{c}, Events: []chat.Event{{Conversation: id, Seq: c.LastSeq, Kind: chat.EventConversation}}}, nil
+	})
+	return err
 }
 
 func TestCommitsAreDurableWhateverTheDatabaseSays(t *testing.T) {
@@ -327,7 +363,11 @@ func TestTwoNodesKeepOneOrder(t *testing.T) {
 		writing.Go(func() {
 			for i := range each {
 				c := (w + i) % conversations
-				x, err := sendUntilStored(ctx, services[w%2], members[c][w], ids[c], fmt.Sprintf("%d of %d", i, w), func(error) {})
+				x, err := sendUntilStored(ctx, services[w%2], members[c][w], ids[c], fmt.Sprintf("%d of %d", i, w), func(err error) {
+					if !isTemporary(err) {
+						t.Errorf("told: %v", err)
+					}
+				})
 				if err != nil {
 					t.Errorf("not stored: %v", err)
 					return

@@ -59,8 +59,14 @@ func fill(tb testing.TB, url string, conversations, each int) *filling {
 	run(`INSERT INTO commit_log (shard, no, id, prev_id, at, touched)
 		SELECT shard, no, no, no - 1, 0, $2 FROM generate_series(0, 15) AS shard, generate_series(1, $1) AS no`,
 		max(1000, each/10), (&touched{}).encode())
+	run(`INSERT INTO credentials (user_id, password_hash, version) SELECT n, 'hash', 1 FROM generate_series(1, 2 + $1) AS n`, conversations)
+	run(`INSERT INTO sessions (id, user_id, series_hash, device_name, address, created_at, refreshed_at, expires_at)
+		SELECT n, n, decode(lpad(to_hex(n), 64, '0'), 'hex'), '', '', 0, 0, n FROM generate_series(1, 2 + $1) AS n`, conversations)
+	run(`INSERT INTO refresh_tokens (session_id, secret_hash, generation, spent_at)
+		SELECT id, series_hash, 0, 0 FROM sessions`)
+	run(`INSERT INTO access_tokens (hash, session_id, user_id, expires_at) SELECT series_hash, id, user_id, id FROM sessions`)
 	f.messages(tb, conn, random)
-	for _, table := range []string{"users", "user_words", "conversations", "conversation_heads", "members", "events", "commit_log"} {
+	for _, table := range []string{"credentials", "sessions", "refresh_tokens", "access_tokens", "users", "user_words", "conversations", "conversation_heads", "members", "events", "commit_log"} {
 		run(`VACUUM ANALYZE ` + table)
 	}
 	return f

@@ -179,14 +179,39 @@ func TestNewEpochReachesRunningNodes(t *testing.T) {
 	_ = members
 }
 
+func TestSnapshotSeesOneState(t *testing.T) {
+	onEach(t, func(t *testing.T, newURL func(testing.TB) string) {
+		s := open(t, newURL(t))
+		service := serve(t, s)
+		id, members := newGroup(t, s, service, 2)
+		err := s.snapshot(t.Context(), func(db *gorm.DB) error {
+			for range 2 {
+				states, _, err := statesByID(db, []chat.ConversationID{id})
+				if err != nil || states[id].LastSeq != 2 {
+					t.Errorf("the head is at %d, %v", states[id].LastSeq, err)
+				}
+				if _, err := service.Send(t.Context(), members[0], chat.SendRequest{Conversation: id, ClientID: newUUID(), Content: "x"}); err != nil {
+					t.Error(err)
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			t.Error(err)
+		}
+	})
+}
+
 // TestSearchIsTheSameBeforeAndAfterUpkeep also holds the ways of searching against each other: by parts with the newest first, and in one conversation.
 func TestSearchIsTheSameBeforeAndAfterUpkeep(t *testing.T) {
 	s := open(t, testservers.Postgres(t))
 	service := serve(t, s)
-	var members []chat.Caller
+	var groups []chat.ConversationID
+	var owners, members []chat.Caller
 	var want []string
 	for i := range 2*searchFanIn + 3 { // more than two parts
 		id, of := newGroup(t, s, service, 1)
+		groups, owners = append(groups, id), append(owners, of[0])
 		if i == 0 {
 			members = of
 		} else if _, err := service.AddMembers(t.Context(), of[0], id, []chat.UserID{members[0].User}, chat.Regular); err != nil {
@@ -197,6 +222,13 @@ func TestSearchIsTheSameBeforeAndAfterUpkeep(t *testing.T) {
 			t.Fatal(err)
 		}
 		want = append([]string{content}, want...)
+	}
+	// Those that were written to last hold the oldest of what is searched.
+	for i := range searchFanIn {
+		id, of := groups[i], owners[i]
+		if _, err := service.Send(t.Context(), of, chat.SendRequest{Conversation: id, ClientID: newUUID(), Content: "other words"}); err != nil {
+			t.Fatal(err)
+		}
 	}
 	search := func(page int) (found []string) {
 		r := chat.SearchRequest{Query: "GRUSSE num*", PageSize: page}

@@ -1,4 +1,4 @@
-// Package testservers starts real PostgreSQL and Redis servers for tests: private ones from the installed programs, in temporary folders, on free
+// Package testservers starts real PostgreSQL, Redis and HAProxy servers for tests: private ones from the installed programs, in temporary folders, on free
 // ports of the loopback interface, as durable as in production. They end with the test that started them, or with the test process,
 // also when that is killed.
 //

@@ -1,15 +1,16 @@
 #!/bin/sh
-# Installs the servers that the tests start, PostgreSQL and Redis, where they are missing. Says nothing if there is nothing to do.
+# Installs the servers that the tests start, PostgreSQL, Redis and HAProxy, where they are missing. Says nothing if there is nothing to do.
 # Leaves no server running: tests start their own.
 set -eu
 
 packages=
 ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1 || command -v postgres >/dev/null || packages="postgresql"
 command -v redis-server >/dev/null || packages="$packages redis-server"
+command -v haproxy >/dev/null || [ -x /usr/sbin/haproxy ] || packages="$packages haproxy"
 [ "$packages" ] || exit 0
 
 if ! command -v apt-get >/dev/null; then
-  echo "install PostgreSQL and Redis with this system's package manager; missing (by the names of Debian): $packages" >&2
+  echo "install PostgreSQL, Redis and HAProxy with this system's package manager; missing (by the names of Debian): $packages" >&2
   exit 1
 fi
 as_root=

@@ -188,6 +188,22 @@ func TestMissingServerSaysHowToInstallIt(t *testing.T) {
 	}
 }
 
+func TestHAProxyIsNotStartedWithAWarning(t *testing.T) {
+	program, err := haproxyProgram()
+	if err != nil {
+		t.Fatal(err)
+	}
+	const odd = "defaults\n mode http\nlisten all\n bind \"127.0.0.1:${PORT}\"\n" // without time-outs
+	s, err := launch(haproxy{program, odd})
+	if err == nil {
+		s.end()
+		t.Fatal("it was started")
+	}
+	if !strings.Contains(err.Error(), "missing timeouts") {
+		t.Errorf("the error doesn't say what is wrong: %v", err)
+	}
+}
+
 func TestNewestVersionOfPostgresWins(t *testing.T) {
 	for folder, want := range map[string]int{"/usr/lib/postgresql/9/bin": 9, "/usr/lib/postgresql/15/bin": 15, "/opt/homebrew/opt/postgresql/bin": 0, "/x/16": 16} {
 		if got := version(folder); got != want {
