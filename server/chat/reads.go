@@ -32,8 +32,7 @@ func (s *Service) member(ctx context.Context, caller Caller, id ConversationID, 
 
 // ListMessages reads a page of history, at most 200 messages, 50 where page.Limit is 0.
 func (s *Service) ListMessages(ctx context.Context, caller Caller, id ConversationID, page MessagePage) (MessageList, error) {
-	m, err := s.member(ctx, caller, id, readConversation)
-	if err != nil {
+	if _, err := s.member(ctx, caller, id, readConversation); err != nil {
 		return MessageList{}, err
 	}
 	page.Limit = pageLimit(page.Limit, 50, 200)
@@ -45,7 +44,8 @@ func (s *Service) ListMessages(ctx context.Context, caller Caller, id Conversati
 		return MessageList{}, err
 	}
 	// Whoever is a member after the read was one when the newest message of the page was sent.
-	if m, err = s.member(ctx, caller, id, readConversation); err != nil {
+	m, err := s.member(ctx, caller, id, readConversation)
+	if err != nil {
 		return MessageList{}, err
 	}
 	return list, s.markMessagesRead(ctx, *m, list.Messages)

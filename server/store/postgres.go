@@ -322,8 +322,7 @@ func steadily[T any](ctx context.Context, pool *pgxpool.Pool, do func(context.Co
 // forgetConnections drops those that wait in the pool after one was lost: the others will be lost too. Where no connection could be had, those that
 // there are may be all that will be.
 func forgetConnections(pool *pgxpool.Pool, err error) {
-	var refused *pgconn.ConnectError
-	if !errors.As(err, &refused) {
+	if _, ok := errors.AsType[*pgconn.ConnectError](err); !ok {
 		pool.Reset()
 	}
 }
