@@ -43,7 +43,7 @@ var rooms = []room{
 	{"load", []string{"client", "gen/go"}, []string{"node/nodetest"}, "measures what a client sees; messages are generated types there"},
 	{"node", []string{"chat", "account", "hub", "store", "cluster", "rpc"}, everything, "the only place where parts meet"},
 	{"node/nodetest", []string{"node", "account", "store", "cluster", "client", "gen/go", "internal/testservers"}, nil, "starts whole nodes for tests of others, with clients over every protocol"},
-	{"cmd/natterjack", []string{"node", "client", "load", "gen/go"}, []string{"node/nodetest"}, "flags and a terminal; a part it could reach would be wired twice"},
+	{"cmd/natterjack", []string{"node", "client", "load", "gen/go"}, []string{"node/nodetest", "internal/testservers"}, "flags and a terminal; a part it could reach would be wired twice"},
 	{"internal/testservers", nil, nil, "starts programs, whatever is tested with them"},
 	{"internal/planted", nil, nil, "known faults, absent without a build tag; knows nothing of where they are"},
 	{"deploy", nil, everything, "files for operators; their tests run them around whole nodes"},

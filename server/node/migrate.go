@@ -30,3 +30,9 @@ func Migrate(ctx context.Context, databaseURL, direction string) ([]Step, error)
 	}
 	return steps, nil
 }
+
+// NewEpoch tells all clients of a database, when they next speak with a node, to start afresh and send their own recent messages again. That is for a
+// database that was restored and lost what they saw. A file of SQLite must not be open; nodes on PostgreSQL may run. Errors are one line each.
+func NewEpoch(ctx context.Context, databaseURL string) (int64, error) {
+	return store.NewEpoch(ctx, store.Options{URL: databaseURL})
+}

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"os"
+	"slices"
 	"strings"
 
 	"gorm.io/gorm"
@@ -67,7 +69,20 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 
 // NewEpoch gives a database a new epoch, and returns it: every client then starts afresh instead of relying on what it knows. That is for
 // a database that is not what it was, such as one restored from a backup. Nodes on PostgreSQL take it up while they run; a file of SQLite has to be closed.
+// A database without tables is an error: it is not the one that was meant.
 func NewEpoch(ctx context.Context, o Options) (epoch int64, err error) {
+	if path, err := sqlitePath(o.URL); err == nil {
+		if _, err := os.Stat(path); err != nil {
+			return 0, fmt.Errorf("database: %w", err) // it would be made
+		}
+	}
+	steps, err := Migrate(ctx, o, Status)
+	if err != nil {
+		return 0, err
+	}
+	if !slices.ContainsFunc(steps, func(m Migration) bool { return m.Applied }) {
+		return 0, errors.New("the database has no tables of this program: nothing was restored into it")
+	}
 	s, err := Open(ctx, o)
 	if err != nil {
 		return 0, err

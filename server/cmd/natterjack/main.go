@@ -14,6 +14,7 @@ Usage: natterjack <command> [flags]
   chat      a terminal client
   load      puts a running server under load, and measures
   migrate   brings the tables of a database up to date, or back
+  admin     what operators do by hand
 
 natterjack <command> --help tells more.
 `
@@ -35,6 +36,8 @@ func run(args []string, stdin, stdout, stderr *os.File) int {
 		return runLoad(rest, stdout, stderr)
 	case "migrate":
 		return runMigrate(rest, stdout, stderr)
+	case "admin":
+		return runAdmin(rest, stdout, stderr)
 	case "help", "-h", "--help":
 		fmt.Fprint(stdout, usage)
 		return 0

@@ -16,16 +16,21 @@ import (
 const migrateUsage = `Usage: natterjack migrate [flags] up|down|status
 
 Brings the tables of a database up to date, which a server does by itself when it starts; takes the last step back; or only tells where
-they stand. No server may have the database open.
+they stand. No server may have a file of SQLite open; servers on PostgreSQL go on, and going back is for after the last newer one has ended.
 
 Flags:
 `
+
+// databaseFlag is the flag by which commands that work on a database are told where it is.
+func databaseFlag(f *flag.FlagSet) *string {
+	return f.String("database-url", envOr("NATTERJACK_DATABASE_URL", node.DefaultConfig().DatabaseURL), "`url` of the database (NATTERJACK_DATABASE_URL)")
+}
 
 // runMigrate is `natterjack migrate`; it returns the exit code.
 func runMigrate(args []string, stdout, stderr io.Writer) int {
 	f := flag.NewFlagSet("migrate", flag.ContinueOnError)
 	f.SetOutput(stderr)
-	database := f.String("database-url", envOr("NATTERJACK_DATABASE_URL", node.DefaultConfig().DatabaseURL), "`url` of the database (NATTERJACK_DATABASE_URL)")
+	database := databaseFlag(f)
 	f.Usage = func() {
 		fmt.Fprint(f.Output(), migrateUsage)
 		f.PrintDefaults()

@@ -7,10 +7,11 @@ packages=
 ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1 || command -v postgres >/dev/null || packages="postgresql"
 command -v redis-server >/dev/null || packages="$packages redis-server"
 command -v haproxy >/dev/null || [ -x /usr/sbin/haproxy ] || packages="$packages haproxy"
+command -v sqlite3 >/dev/null || packages="$packages sqlite3" # with which tests take a backup
 [ "$packages" ] || exit 0
 
 if ! command -v apt-get >/dev/null; then
-  echo "install PostgreSQL, Redis and HAProxy with this system's package manager; missing (by the names of Debian): $packages" >&2
+  echo "install PostgreSQL, Redis, HAProxy and SQLite's shell with this system's package manager; missing (by the names of Debian): $packages" >&2
   exit 1
 fi
 as_root=
