@@ -70,9 +70,9 @@ func command(t *testing.T, name string, arguments ...string) {
 // TestRestoredDatabaseGetsBackWhatClientsHave takes a backup while people chat, loses what came after it, and gives the restored database a new epoch:
 // clients that stayed there start afresh, and what they had sent themselves is stored again, once.
 func TestRestoredDatabaseGetsBackWhatClientsHave(t *testing.T) {
-	for kind, make := range map[string]func(*testing.T) database{"SQLite": sqliteDatabase, "PostgreSQL": postgresDatabase} {
+	for kind, prepare := range map[string]func(*testing.T) database{"SQLite": sqliteDatabase, "PostgreSQL": postgresDatabase} {
 		t.Run(kind, func(t *testing.T) {
-			d := make(t)
+			d := prepare(t)
 			server := startOn(t, d.url)
 			ada, bob := server.SignUp("ada"), server.SignUp("bob")
 			a, b := connectAs(t, server, ada), connectAs(t, server, bob)
@@ -87,7 +87,7 @@ func TestRestoredDatabaseGetsBackWhatClientsHave(t *testing.T) {
 			d.restore(t)
 			must(node.NewEpoch(t.Context(), d.url))(t)
 			address := strings.TrimPrefix(server.URL, "http://")
-			server = startOn(t, d.url, nodetest.Config(func(c *node.Config) { c.Listen = address }))
+			startOn(t, d.url, nodetest.Config(func(c *node.Config) { c.Listen = address }))
 
 			for _, c := range []*client.Client{a, b} {
 				await(t, c, "a reset", func(e client.Event) bool {
