@@ -275,3 +275,19 @@ func FuzzRESTQuery(f *testing.F) {
 		}
 	})
 }
+
+func TestASummaryOfAConversationThatWasLeftTellsNothingOfIt(t *testing.T) {
+	t.Parallel()
+	s := chat.Summary{
+		Conversation: chat.Conversation{ID: 5, Kind: chat.Group, Title: "t"}, Head: chat.Head{LastSeq: 9, LastOrdinal: 7, MemberCount: 3},
+		Self:        chat.MemberInfo{Member: chat.Member{Conversation: 5, User: 1, JoinedSeq: 1, LeftSeq: 8, ReadSeq: 2}},
+		LastMessage: &chat.Message{Conversation: 5, Seq: 9, Content: "behind the back"}, Peers: []chat.Receipt{{Conversation: 5, User: 2}}, Peer: &chat.User{ID: 2},
+	}
+	if got := summaryToWire(&s); !proto.Equal(got, &chatv1.ConversationSummary{Conversation: got.GetConversation(), Self: got.GetSelf()}) {
+		t.Errorf("told is %v", got)
+	}
+	s.Self.LeftSeq = 0
+	if got := summaryToWire(&s); got.GetLastSeq() != 9 || got.GetLastMessage() == nil || len(got.GetPeerReceipts()) != 1 || got.GetPeer() == nil || got.GetMemberCount() != 3 {
+		t.Errorf("a member is told %v", got)
+	}
+}
