@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -70,6 +71,9 @@ var othersVariables = []string{"SERVER", "PASSWORD", "PLANTED", "SOAK"}
 
 const testsVariables = "TEST_"
 
+// serviceVariables begin those that Kubernetes sets in every container beside a Service that is called natterjack.
+var serviceVariables = regexp.MustCompile(`^NATTERJACK_(SERVICE_HOST|SERVICE_PORT|PORT)(_|$)`)
+
 func (s *setting) variable() string {
 	return envPrefix + strings.ToUpper(strings.ReplaceAll(s.name, "-", "_"))
 }
@@ -103,7 +107,8 @@ func loadEnvironment(table []setting, environment []string) error {
 	for _, e := range environment {
 		variable, value, _ := strings.Cut(e, "=")
 		short, ours := strings.CutPrefix(variable, envPrefix)
-		if !ours || value == "" || slices.Contains(othersVariables, short) || strings.HasPrefix(short, testsVariables) {
+		if !ours || value == "" || slices.Contains(othersVariables, short) || strings.HasPrefix(short, testsVariables) ||
+			serviceVariables.MatchString(variable) {
 			continue
 		}
 		i := slices.IndexFunc(table, func(s setting) bool { return s.variable() == variable })

@@ -49,7 +49,8 @@ func TestSettingsAreTakenFromFlagsThenFromTheEnvironment(t *testing.T) {
 		[]string{"--listen", ":9000", "--log-level", "debug", "--trusted-proxies", "10.0.0.0/8, 192.0.2.1,2001:db8::1", "--sign-up=closed", "--limit-members", "7"},
 		[]string{
 			"NATTERJACK_LISTEN=:1", "NATTERJACK_DATABASE_URL=sqlite:x.db", "NATTERJACK_DRAIN_GRACE=1m", "NATTERJACK_METRICS_LISTEN=", "NATTERJACK_NONSENSE=", "NATTERJACK_LOG_FORMAT=json",
-			"NATTERJACK_SERVER=of another command", "NATTERJACK_PASSWORD=x", "NATTERJACK_TEST_DATABASE_URL=x", "NATTERJACK_SOAK=1", "PATH=/bin", "nonsense",
+			"NATTERJACK_SERVER=of another command", "NATTERJACK_PASSWORD=x", "NATTERJACK_TEST_DATABASE_URL=x", "NATTERJACK_SOAK=1",
+			"NATTERJACK_SERVICE_HOST=10.96.0.7", "NATTERJACK_SERVICE_PORT_CHAT=80", "NATTERJACK_PORT=tcp://10.96.0.7:80", "NATTERJACK_PORT_80_TCP_ADDR=10.96.0.7", "PATH=/bin", "nonsense",
 		}, io.Discard)
 	if err != nil {
 		t.Fatal(err)
