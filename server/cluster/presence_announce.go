@@ -124,7 +124,9 @@ func (p *RedisPresence) changeOf(user chat.UserID, own string, lastSeen time.Tim
 func (p *RedisPresence) writeAll(ctx context.Context, i int, own string, olds []string, list []change) bool {
 	for len(list) > 0 {
 		n := min(len(list), writeUsers)
-		if err := p.redis.write(ctx, i, own, olds, list[:n]); err != nil {
+		lingering, err := p.redis.write(ctx, i, own, olds, list[:n])
+		p.endLingers(&lingering)
+		if err != nil {
 			p.logger.Debug("telling Redis of users failed; trying again", "error", err)
 			for _, c := range list {
 				p.dirty.add(c.lastSeen, c.user)

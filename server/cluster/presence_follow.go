@@ -179,12 +179,12 @@ func (p *RedisPresence) news() (listeners []func(chat.PresenceInfo), news []chat
 func (p *RedisPresence) receive(i int, payload string) {
 	switch {
 	case strings.HasPrefix(payload, changesMessage):
-		m, err := parseChanges(payload)
+		birth, m, err := parseChanges(payload[len(changesMessage):])
 		if err != nil {
 			p.redis.stats.badMessages.Add(1)
 			return
 		}
-		p.receiveChanges(i, &m)
+		p.receiveChanges(i, birth, &m)
 	case strings.HasPrefix(payload, hidingMessage):
 		node, text, _ := strings.Cut(payload[len(hidingMessage):], " ")
 		user, err := strconv.ParseInt(text, 10, 64)
@@ -200,18 +200,14 @@ func (p *RedisPresence) receive(i int, payload string) {
 	}
 }
 
-func (p *RedisPresence) receiveChanges(i int, m *told) {
+func (p *RedisPresence) receiveChanges(i int, birth string, m *told) {
 	watched := setOf(p.watched(m.users))
-	var back []chat.UserID // lingering here, and connected elsewhere
 	p.mu.Lock()
-	p.sawBirth(i, m.birth)
+	p.sawBirth(i, birth)
 	for j, user := range m.users {
 		r := &m.records[j]
 		for _, e := range r.entries {
 			p.meet(e.node)
-		}
-		if p.local.view(user).lingers && p.isConnectedElsewhere(r) {
-			back = append(back, user)
 		}
 		if !watched[user] {
 			continue
@@ -225,8 +221,21 @@ func (p *RedisPresence) receiveChanges(i int, m *told) {
 		p.mark(user)
 	}
 	p.mu.Unlock()
-	for _, user := range back {
-		p.local.dropLinger(user)
+	p.endLingers(m)
+}
+
+// endLingers ends the linger of users who are connected to another node.
+func (p *RedisPresence) endLingers(m *told) {
+	for i, user := range m.users {
+		if !p.local.view(user).lingers {
+			continue
+		}
+		p.mu.Lock()
+		elsewhere := p.isConnectedElsewhere(&m.records[i])
+		p.mu.Unlock()
+		if elsewhere {
+			p.local.dropLinger(user)
+		}
 	}
 }
 
@@ -238,8 +247,11 @@ func (p *RedisPresence) isConnectedElsewhere(r *record) bool {
 	})
 }
 
-// resubscribed is called when messages may have been lost.
+// resubscribed is called when messages may have been lost: that somebody hides, that one who lingers here is back elsewhere (which the answer to telling
+// of them says, too), and what followed users do.
 func (p *RedisPresence) resubscribed() {
+	p.local.relearn(p.local.here(func(chat.UserID, bool) bool { return true })...)
+	p.dirty.add(time.Time{}, p.local.here(func(_ chat.UserID, lingers bool) bool { return lingers })...)
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for user, f := range p.followed {
@@ -250,11 +262,11 @@ func (p *RedisPresence) resubscribed() {
 }
 
 // refresh has those followed users read again of which due says yes, and forgets those that nobody watches any more.
-func (p *RedisPresence) refresh(due func(chat.UserID) bool) {
+func (p *RedisPresence) refresh(due func(user chat.UserID, lingers bool) bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for user := range p.followed {
-		if due(user) {
+		if due(user, false) {
 			p.markStale(user)
 			p.mark(user)
 		}

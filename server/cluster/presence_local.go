@@ -67,11 +67,11 @@ func (p *MemoryPresence) relearn(users ...chat.UserID) {
 }
 
 // here returns the users that are here, or linger, of which pick says yes.
-func (p *MemoryPresence) here(pick func(chat.UserID) bool) (users []chat.UserID) {
+func (p *MemoryPresence) here(pick func(user chat.UserID, lingers bool) bool) (users []chat.UserID) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for user := range p.users {
-		if pick(user) {
+	for user, u := range p.users {
+		if pick(user, u.linger != nil) {
 			users = append(users, user)
 		}
 	}

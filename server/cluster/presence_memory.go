@@ -36,7 +36,7 @@ const retryHidden = time.Second
 // at once, and who was connected when the process was killed was last seen when their last visit before that ended.
 //
 // A user is online while any stream is, and away while all are. When the last one breaks off the state lingers, so that a reconnect isn't seen;
-// when it says goodbye, the user is offline at once. Who hides looks offline always. Safe for concurrent use.
+// when it says goodbye, the user is offline at once. Who hides looks offline always, and doesn't linger. Safe for concurrent use.
 type MemoryPresence struct {
 	store        LastSeenStore
 	logger       *slog.Logger
@@ -144,7 +144,7 @@ func (p *MemoryPresence) Disconnect(user chat.UserID, stream uint64, clean bool)
 	switch {
 	case len(u.streams) > 0:
 		p.update(user, u, u.streams.sum())
-	case clean:
+	case clean || u.hidden:
 		u.lastSeen = time.Now()
 		p.goOffline(user, u)
 	default:
@@ -158,9 +158,17 @@ func (p *MemoryPresence) SetHidden(user chat.UserID, hidden bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if u := p.users[user]; u != nil {
-		u.hidden, u.hiddenKnown, u.stale = hidden, true, false
 		u.asked++
+		p.hide(user, u, hidden)
 		p.mark(user)
+	}
+}
+
+// hide notes whether a user hides. Who does has no need to linger.
+func (p *MemoryPresence) hide(user chat.UserID, u *memoryUser, hidden bool) {
+	u.hidden, u.hiddenKnown, u.stale = hidden, true, false
+	if hidden && u.linger != nil {
+		p.goOffline(user, u)
 	}
 }
 
@@ -298,7 +306,7 @@ func (p *MemoryPresence) learnHidden(ctx context.Context) bool {
 		switch u := p.users[user]; {
 		case u == nil:
 		case u.asked == asked: // else SetHidden came meanwhile and knows better, or it is to be asked once more
-			u.hidden, u.hiddenKnown, u.stale = hidden[user], true, false
+			p.hide(user, u, hidden[user])
 		default:
 			known = known && u.hiddenKnown && !u.stale
 		}

@@ -68,7 +68,11 @@ func (s *seenStore) SetLastSeen(_ context.Context, seen map[chat.UserID]time.Tim
 	if s.fail != nil {
 		return s.fail
 	}
-	maps.Copy(s.seen, seen)
+	for u, at := range seen {
+		if at.After(s.seen[u]) {
+			s.seen[u] = at
+		}
+	}
 	return nil
 }
 
@@ -401,7 +405,7 @@ func (m *modelUser) disconnect(stream uint64, clean bool) {
 		return
 	}
 	m.lastSeen, m.lingers = time.Now(), 0
-	if !clean {
+	if !clean && !hidden {
 		m.lingers, m.until = before, time.Now().Add(linger)
 	}
 }
@@ -472,7 +476,9 @@ func TestPresenceAgreesWithTheModel(t *testing.T) {
 				},
 				"hide": func(t *rapid.T) {
 					u, m, _ := pick(t)
-					m.hidden = rapid.Bool().Draw(t, "hidden")
+					if m.hidden = rapid.Bool().Draw(t, "hidden"); m.hidden {
+						m.lingers = 0
+					}
 					store.set(func(s *seenStore) { s.hidden[u] = m.hidden })
 					p.SetHidden(u, m.hidden)
 				},

@@ -212,7 +212,7 @@ func (p *RedisPresence) join(ctx context.Context, c rueidis.Client) error {
 		p.logger.Warn("this node's lease in Redis was lost; telling its users anew")
 	}
 	p.own = name
-	p.dirty.add(time.Time{}, p.local.here(func(chat.UserID) bool { return true })...)
+	p.dirty.add(time.Time{}, p.local.here(func(chat.UserID, bool) bool { return true })...)
 	return nil
 }
 
@@ -268,7 +268,7 @@ func (p *RedisPresence) sawBirth(i int, birth string) {
 	default:
 		p.births[i] = birth
 		p.redis.stats.losses.Add(1)
-		p.dirty.add(time.Time{}, p.local.here(func(user chat.UserID) bool { return partition(user) == i })...)
+		p.dirty.add(time.Time{}, p.local.here(func(user chat.UserID, _ bool) bool { return partition(user) == i })...)
 	}
 	if p.hasPeers() {
 		p.young[i] = time.Now().Add(p.times.rebuild)
@@ -407,7 +407,7 @@ func (p *RedisPresence) reapPartition(ctx context.Context, i int, node string, a
 		for j, id := range ids {
 			changes[j] = change{user: chat.UserID(id), lastSeen: at}
 		}
-		if err := p.redis.write(ctx, i, node, nil, changes); err != nil {
+		if _, err := p.redis.write(ctx, i, node, nil, changes); err != nil {
 			return users, err
 		}
 		p.local.noteSeen(changes)

@@ -184,7 +184,7 @@ func (p *RedisPresence) goRound(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		}
-		due := func(user chat.UserID) bool { return int(uint64(user)/partitions%slices) == at }
+		due := func(user chat.UserID, _ bool) bool { return int(uint64(user)/partitions%slices) == at }
 		here := p.local.here(due)
 		p.local.relearn(here...)
 		p.dirty.add(time.Time{}, here...)

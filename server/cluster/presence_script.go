@@ -29,6 +29,7 @@ const (
 // KEYS: the partition, the set of the node's users, then the users' hashes.
 // ARGV: the verb to publish with, the channel, the node, life and life after the last entry in ms, the number of older names of the node, these
 // names, then for each user: id, what the node tells (empty: nothing any more), when the user was last seen in ms (empty: nobody's business).
+// It returns the number of changes, and all that is known of those who linger on the node.
 var writeScript = rueidis.NewLuaScript(`
 local partition, mine = KEYS[1], KEYS[2]
 local verb, channel, node, life, gone, olds = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5], tonumber(ARGV[6])
@@ -39,7 +40,7 @@ if n == 1 then -- new, or lost: go on above all numbers of before
   redis.call('HSET', partition, 'n', string.format('%.0f', n))
 end
 local version = string.format('%.0f', n)
-local news = {}
+local news, lingering = {}, {}
 local at = 7 + olds
 for i = 3, #KEYS do
   local key, user, value, seen = KEYS[i], ARGV[at], ARGV[at + 1], ARGV[at + 2]
@@ -76,13 +77,16 @@ for i = 3, #KEYS do
       redis.call('PEXPIRE', key, gone)
     end
   end
+  if string.sub(value, -1) == 'l' then
+    lingering[#lingering + 1] = user .. ' ' .. table.concat(redis.call('HGETALL', key), ' ')
+  end
 end
 redis.call('PEXPIRE', mine, life)
 if #news > 0 then
   local birth = redis.call('HGET', partition, 'birth') or ''
   redis.call(verb, channel, 'c ' .. birth .. ' ' .. node .. '\n' .. table.concat(news, '\n'))
 end
-return #news
+return {tostring(#news), table.concat(lingering, '\n')}
 `)
 
 // change is what a node tells of a user: that they are connected, and how, or no longer.
@@ -142,12 +146,13 @@ func (r *record) set(field, value string) {
 	}
 }
 
-// write tells Redis of users of one partition, at most writeUsers, in the name of a node that had the olds as names before.
-func (r *Redis) write(ctx context.Context, p int, node string, olds []string, changes []change) error {
+// write tells Redis of users of one partition, at most writeUsers, in the name of a node that had the olds as names before. It returns what is known of
+// those who linger.
+func (r *Redis) write(ctx context.Context, p int, node string, olds []string, changes []change) (lingering told, err error) {
 	client := r.client.Load()
 	verb, ok := r.subscriber.publishVerb()
 	if client == nil || !ok {
-		return errRedisAway
+		return lingering, errRedisAway
 	}
 	keys := []string{r.keys.partition(p), r.keys.usersOf(p, node)}
 	args := []string{verb, r.keys.changes(p), node, millisText(recordLife), millisText(goneLife), strconv.Itoa(len(olds))}
@@ -161,9 +166,13 @@ func (r *Redis) write(ctx context.Context, p int, node string, olds []string, ch
 		keys = append(keys, r.keys.user(c.user))
 		args = append(args, strconv.FormatInt(int64(c.user), 10), c.entry.encode(), seen)
 	}
-	written, err := writeScript.Exec(ctx, *client, keys, args).AsInt64()
+	answer, err := writeScript.Exec(ctx, *client, keys, args).AsStrSlice()
+	if err != nil {
+		return lingering, err
+	}
+	written, err := strconv.ParseInt(answer[0], 10, 64)
 	r.stats.changes.Add(written)
-	return err
+	return lingering, errors.Join(err, lingering.parse(answer[1]))
 }
 
 func millisText(d time.Duration) string { return strconv.FormatInt(d.Milliseconds(), 10) }
@@ -174,27 +183,24 @@ const (
 	hidingMessage  = "h "
 )
 
-// told is what one changes message says.
+// told is what is said of several users.
 type told struct {
-	birth, node string
-	users       []chat.UserID
-	records     []record
+	users   []chat.UserID
+	records []record
 }
 
-var errBadChanges = errors.New("cluster: message about presence can't be read")
+var errBadMessage = errors.New("cluster: message about presence can't be read")
 
-func parseChanges(payload string) (m told, err error) {
-	lines := strings.Split(payload, "\n")
-	head := strings.Split(lines[0], " ")
-	if len(head) != 3 {
-		return m, errBadChanges
+// parse reads lines: a user's id, and fields of their hash with values.
+func (m *told) parse(lines string) error {
+	if lines == "" {
+		return nil
 	}
-	m.birth, m.node = head[1], head[2]
-	for _, line := range lines[1:] {
+	for line := range strings.SplitSeq(lines, "\n") {
 		words := strings.Split(line, " ")
 		id, err := strconv.ParseInt(words[0], 10, 64)
 		if err != nil || len(words)%2 == 0 {
-			return told{}, errBadChanges
+			return errBadMessage
 		}
 		var r record
 		for i := 1; i < len(words); i += 2 {
@@ -202,7 +208,18 @@ func parseChanges(payload string) (m told, err error) {
 		}
 		m.users, m.records = append(m.users, chat.UserID(id)), append(m.records, r)
 	}
-	return m, nil
+	return nil
+}
+
+// parseChanges reads a message of the script, after what says that it is one.
+func parseChanges(payload string) (birth string, m told, err error) {
+	head, lines, _ := strings.Cut(payload, "\n")
+	birth, _, ok := strings.Cut(head, " ")
+	if !ok {
+		return "", m, errBadMessage
+	}
+	err = m.parse(lines)
+	return birth, m, err
 }
 
 // read reads the records of users in one round trip, and the births of their partitions. What can't be read is missing.

@@ -72,11 +72,12 @@ func (p *publisher) take() []outgoing {
 	return list
 }
 
-func (p *publisher) run(ctx context.Context) {
+// run publishes until ctx ends. What it has begun it finishes, unless life ends.
+func (p *publisher) run(ctx, life context.Context) {
 	for {
 		select {
 		case <-p.wake:
-			p.flush(ctx)
+			p.flush(life)
 		case <-ctx.Done():
 			return
 		}

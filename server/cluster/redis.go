@@ -100,7 +100,7 @@ func (r *Redis) Run(ctx context.Context) error {
 	var running sync.WaitGroup
 	running.Go(func() { r.keepConnected(ctx, life) })
 	running.Go(func() { r.subscriber.run(ctx) })
-	running.Go(func() { r.publisher.run(ctx) })
+	running.Go(func() { r.publisher.run(ctx, life) })
 	<-ctx.Done()
 	if r.client.Load() == nil {
 		end() // an attempt to connect need not go on
