@@ -265,7 +265,7 @@ func (c *Client) Auth() authv1connect.AuthServiceClient { return c.auth }
 // A consumer that is slow, or never calls Next, delays nobody: sending, acknowledgements and the connection go on. What doesn't fit the queue is fetched
 // again when there is room; Typing and Presence may be left out.
 //
-// The error is that of ctx, or says why the Client has stopped: ErrClosed, ErrSessionEnded, ErrSuperseded or ErrProtocol.
+// Events that are there are handed over also where ctx has ended: so a consumer takes what there is without waiting. The error is that of ctx, or says why the Client has stopped: ErrClosed, ErrSessionEnded, ErrSuperseded or ErrProtocol.
 func (c *Client) Next(ctx context.Context) (Event, error) {
 	for {
 		e, ok, err := c.next()

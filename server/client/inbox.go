@@ -49,6 +49,7 @@ type conversation struct {
 	// held is a run of events without holes, its first one beyond the cursor; nil where none wait.
 	held       []*chatv1.Event
 	positioned bool
+	fresh      bool // the consumer has not heard of it yet
 	used       uint64
 }
 
@@ -56,7 +57,7 @@ type conversation struct {
 type entry struct {
 	Event
 	conv *conversation
-	done int64 // conv.done once the consumer has finished with it
+	done int64 // conv.done once the consumer has finished with it; -1: as it was
 }
 
 func newInbox(full bool, limit int, saved Checkpoint) *inbox {
@@ -164,7 +165,7 @@ func (in *inbox) durable(e *chatv1.Event) {
 
 // add makes a conversation that was unknown. In Full mode it is wanted from its beginning, otherwise from here on.
 func (in *inbox) add(id string, seq int64) *conversation {
-	c := &conversation{id: id}
+	c := &conversation{id: id, fresh: true}
 	if !in.full {
 		c.cursor, c.done, c.head = seq, seq, seq
 	}
@@ -189,7 +190,7 @@ func (in *inbox) next(c *conversation, e *chatv1.Event) {
 
 func (in *inbox) enqueue(c *conversation, e *chatv1.Event) {
 	body, _ := bodyOf(e)
-	c.cursor = e.GetSeq()
+	c.cursor, c.fresh = e.GetSeq(), false
 	in.queue.push(entry{Event: Event{Conversation: c.id, Seq: c.cursor, Body: body}, conv: c, done: c.cursor})
 }
 
@@ -238,7 +239,7 @@ func (in *inbox) summary(s *chatv1.ConversationSummary) {
 		in.gap(c, head)
 	}
 	c.head = max(c.head, head)
-	in.push(entry{Event: Event{Conversation: id, Body: s}})
+	in.push(entry{Event: Event{Conversation: id, Body: s}, conv: c, done: -1})
 	if !in.catching {
 		in.fallBehind(c, head)
 	}

@@ -338,6 +338,8 @@ func TestFullQueueLosesNothingDurable(t *testing.T) {
 
 func TestLagKeepsTheOrderOfLeavingAndJoining(t *testing.T) {
 	in := live(false, 16)
+	in.apply(summaryEvent("c5", 9, 0))
+	told(in)
 	for seq := int64(6); seq < 30; seq++ {
 		in.apply(ev("c1", seq))
 	}
@@ -351,6 +353,9 @@ func TestLagKeepsTheOrderOfLeavingAndJoining(t *testing.T) {
 	in.apply(resyncEvent("c3", 0)) // what was to be told of it before doesn't matter any more
 	in.apply(summaryEvent("c3", 9, 0))
 	in.apply(summaryEvent("c4", 3, 2))
+	in.apply(resyncEvent("c5", 20))
+	in.apply(resyncEvent("c5", 30))
+	in.apply(summaryEvent("c5", 30, 0))
 	all := told(in)
 	var got []string
 	for _, s := range all {
@@ -358,7 +363,10 @@ func TestLagKeepsTheOrderOfLeavingAndJoining(t *testing.T) {
 			got = append(got, s)
 		}
 	}
-	want(t, got, "c2:gone", "c2:gap 15-30", "c2:summary 15", "c3:gone", "c3:summary 9", "c4:left")
+	if cp := in.convs["c2"]; cp.done != 30 {
+		t.Fatalf("c2 is finished up to %d", cp.done)
+	}
+	want(t, got, "c2:gone", "c2:summary 15", "c3:gone", "c3:summary 9", "c4:left", "c5:gap 9-30", "c5:summary 30")
 }
 
 func TestAConsumerThatNeverLooksCostsLittle(t *testing.T) {

@@ -48,14 +48,14 @@ type model struct {
 	signIns         int
 
 	// Faults. Each is asked for anew whenever it may apply; nil: never.
-	onRequest  func(*chatv1.StreamRequest) *chatv1.RequestError // refuse it
-	dropAck    func() bool                                      // carry it out, and cut instead of answering
-	onEvent    func(*chatv1.Event) []*chatv1.Event              // what is sent instead
-	onOpen     func() error
-	onFetch    func() error
-	maxReplay  int64 // events of a position beyond which it is resynced
-	heartbeats bool
-	greet      func(*chatv1.Hello) []*chatv1.Event // instead of ready and all that follows
+	onRequest func(*chatv1.StreamRequest) *chatv1.RequestError // refuse it
+	dropAck   func() bool                                      // carry it out, and cut instead of answering
+	onEvent   func(*chatv1.Event) []*chatv1.Event              // what is sent instead
+	onOpen    func() error
+	onFetch   func() error
+	late      *chatv1.Event                       // held back by a fault
+	maxReplay int64                               // events of a position beyond which it is resynced
+	greet     func(*chatv1.Hello) []*chatv1.Event // instead of ready and all that follows
 }
 
 type modelConv struct {
@@ -71,7 +71,7 @@ const me, peer = "u-me", "u-peer"
 
 func newModel() *model {
 	return &model{
-		convs: map[string]*modelConv{}, streams: map[*modelStream]bool{}, refused: map[string]bool{}, access: "access-0", refresh: "refresh-0", maxReplay: 200, heartbeats: true,
+		convs: map[string]*modelConv{}, streams: map[*modelStream]bool{}, refused: map[string]bool{}, access: "access-0", refresh: "refresh-0", maxReplay: 200,
 	}
 }
 
@@ -130,6 +130,7 @@ func (m *model) leave(id string) {
 	c := m.convs[id]
 	m.append(c, &chatv1.Event{Event: &chatv1.Event_Members{Members: &chatv1.MembersChanged{ActorId: me}}})
 	c.member, c.left = false, int64(len(c.log))
+	m.late = nil // nothing comes after the removal
 	for s := range m.streams {
 		s.raw(&chatv1.Event{Event: &chatv1.Event_Summary{Summary: m.summary(c)}})
 	}
@@ -152,6 +153,7 @@ func (m *model) lose(n int) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.epoch++
+	m.late = nil // nor does anything of the old store come from the new one
 	for _, c := range m.convs {
 		c.log = c.log[:max(1, len(c.log)-n)]
 		for id, msg := range c.stored {

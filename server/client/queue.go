@@ -58,11 +58,10 @@ type lag struct {
 
 // lagged is what a lag keeps of one conversation, in the order in which it will be handed over.
 type lagged struct {
-	end     any // *Gone, *Reset, or the summary of having left
-	endDone int64
+	end     entry // a *Gone, a *Reset, or the summary of having left; without Body where there is none
 	gap     *Gap
 	summary *chatv1.ConversationSummary
-	conv    *conversation
+	conv    *conversation // of gap and summary
 }
 
 type receiptKey struct{ conversation, user string }
@@ -73,6 +72,9 @@ func (in *inbox) overfull() bool { return in.lag != nil || in.queue.n >= in.limi
 // push queues an entry that isn't a durable event of a log, or folds it into the lag.
 func (in *inbox) push(e entry) {
 	if !in.overfull() {
+		if e.conv != nil {
+			e.conv.fresh = false
+		}
 		if last := in.queue.last(); last != nil && replaces(e.Body, last.Body) {
 			*last = e
 		} else {
@@ -110,12 +112,13 @@ func (l *lag) fold(e entry, rewatch *bool) {
 		*rewatch = true
 	case *chatv1.ConversationSummary:
 		if b.GetSelf().GetLeftSeq() != 0 {
-			l.convs[e.Conversation] = &lagged{end: b}
+			l.convs[e.Conversation] = &lagged{end: e}
 		} else {
-			l.of(e.Conversation).summary = b
+			c := l.of(e.Conversation)
+			c.summary, c.conv = b, e.conv
 		}
 	case *Gone, *Reset:
-		l.convs[e.Conversation] = &lagged{end: b, conv: e.conv, endDone: e.done}
+		l.convs[e.Conversation] = &lagged{end: e}
 	case *Gap:
 		g := l.of(e.Conversation)
 		if g.gap != nil {
@@ -147,14 +150,19 @@ func (in *inbox) relieve() {
 func (in *inbox) queueLag(l *lag) {
 	for _, id := range slices.Sorted(maps.Keys(l.convs)) {
 		c := l.convs[id]
-		if c.end != nil {
-			in.queue.push(entry{Event: Event{Conversation: id, Body: c.end}, conv: c.conv, done: c.endDone})
+		if c.end.Body != nil {
+			in.queue.push(c.end)
 		}
+		done := int64(-1)
 		if c.gap != nil {
-			in.queue.push(entry{Event: Event{Conversation: id, Body: c.gap}, conv: c.conv, done: c.gap.Head})
+			done = c.gap.Head
+			if !c.conv.fresh { // else the summary tells where it begins
+				in.queue.push(entry{Event: Event{Conversation: id, Body: c.gap}, conv: c.conv, done: done})
+			}
 		}
 		if c.summary != nil {
-			in.queue.push(entry{Event: Event{Conversation: id, Body: c.summary}})
+			c.conv.fresh = false
+			in.queue.push(entry{Event: Event{Conversation: id, Body: c.summary}, conv: c.conv, done: done})
 		}
 	}
 	for k, r := range l.receipts {
@@ -179,7 +187,7 @@ func (in *inbox) pop() (e Event, ok, caughtUp bool) {
 func (in *inbox) finish() (caughtUp bool) {
 	h := in.handed
 	in.handed = entry{}
-	if h.conv != nil {
+	if h.conv != nil && h.done >= 0 {
 		h.conv.done = h.done
 	}
 	if b, ok := h.Body.(*CaughtUp); ok {

@@ -15,8 +15,8 @@ type SendOptions struct {
 	ReplyTo int64
 	// ClientID is the client_message_id, a UUID; empty: a new one of version 7.
 	ClientID string
-	// OnDone is called once with what Wait would return, by a goroutine of the Client: it must not block. It spares those who send much a goroutine
-	// per message. May be nil.
+	// OnDone is called once with what Wait would return, by a goroutine of the Client: it may call Send, but must not block, nor call Close. It spares
+	// those who send much a goroutine per message. May be nil.
 	OnDone func(Sent, error)
 }
 
