@@ -3,6 +3,7 @@ package chat
 import (
 	"context"
 	"errors"
+	"iter"
 	"log/slog"
 	"sync"
 	"time"
@@ -25,7 +26,8 @@ type op struct {
 	// done is called once, after the commit was published. It must not block.
 	done func(error)
 
-	err error // of the last apply
+	caller context.Context // of whoever submitted it; nothing of the transaction ends with it
+	err    error           // of the last apply
 }
 
 const (
@@ -40,6 +42,8 @@ const (
 type CommitStats struct {
 	Ops      int           // changes carried out or refused in it
 	Duration time.Duration // from taking them to the commit, without publishing
+	// Callers are the contexts of those who asked for the changes, in their order; for use during the call only.
+	Callers iter.Seq[context.Context]
 }
 
 // committer is the group commit: it carries changes out in batches, without a timer. A lane takes all that waits, commits it as one transaction,
@@ -88,6 +92,7 @@ func (c *committer) submit(ctx context.Context, o *op) error {
 	c.senders.Add(1)
 	c.mu.Unlock()
 	defer c.senders.Done()
+	o.caller = ctx
 	select {
 	case c.lanes[o.conversation.Shard(c.shards)%len(c.lanes)] <- o:
 		return nil
@@ -192,6 +197,16 @@ func (c *committer) commit(batch []*op, lookup bool) {
 	}
 }
 
+func callers(batch []*op) iter.Seq[context.Context] {
+	return func(yield func(context.Context) bool) {
+		for _, o := range batch {
+			if !yield(o.caller) {
+				return
+			}
+		}
+	}
+}
+
 // settle runs those changes of a batch with an unknown outcome again that may be run twice: a look-up by their ids tells which were stored.
 func (c *committer) settle(batch []*op, unknown error) {
 	c.logger.Warn("commit with unknown outcome", "changes", len(batch), "error", unknown)
@@ -248,7 +263,7 @@ func (c *committer) attempt(batch []*op, lookup bool) error {
 		return err
 	}
 	if c.observe != nil {
-		c.observe(CommitStats{Ops: len(batch), Duration: time.Since(start)})
+		c.observe(CommitStats{Ops: len(batch), Duration: time.Since(start), Callers: callers(batch)})
 	}
 	for _, b := range batches {
 		t.fill(&b, c.shards)

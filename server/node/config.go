@@ -22,6 +22,8 @@ type Config struct {
 	TLSKey        string
 	// TrustedProxies are believed when they say where a request comes from.
 	TrustedProxies []netip.Prefix
+	// Traces is whether to tell a collector, which OpenTelemetry's own variables name, of requests and commits.
+	Traces bool
 
 	Drain    Drain
 	RPC      rpc.Limits

@@ -42,6 +42,7 @@ type Node struct {
 	health   *rpc.Health
 	rpc      *rpc.Server
 	metrics  *metrics
+	tracing  *tracing    // nil: none
 	tls      *tls.Config // nil: none
 
 	server, metricsServer     *http.Server
@@ -64,6 +65,11 @@ func New(ctx context.Context, c Config, logger *slog.Logger, shared *Shared) (_ 
 			return nil, fmt.Errorf("--tls-cert and --tls-key: %w", err)
 		}
 		n.tls = &tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS12}
+	}
+	if c.Traces {
+		if n.tracing, err = newTracing(ctx, logger); err != nil {
+			return nil, err
+		}
 	}
 	if err := n.listen(ctx); err != nil {
 		return nil, err
@@ -118,23 +124,34 @@ func (n *Node) wire() (err error) {
 	n.hub = hub.New(h)
 	n.presence.OnChange(n.hub.PresenceChanged)
 	n.chat = chat.New(chat.Config{
-		Store: n.store, Publisher: n.hub, Presence: n.presence, Logger: n.logger, Limits: c.Chat, Observe: n.metrics.commit,
+		Store: n.store, Publisher: n.hub, Presence: n.presence, Logger: n.logger, Limits: c.Chat, Observe: n.committed,
 	})
 	n.accounts = account.New(account.Config{
 		Store: n.store, Revoker: revoker{n.hub}, Hider: n.presence, Logger: n.logger, Settings: c.Accounts,
 	})
 	n.health = rpc.NewHealth(map[string]func(context.Context) error{"store": n.checkStore, "hub": n.checkHub})
-	n.rpc, err = rpc.New(rpc.Config{
+	r := rpc.Config{
 		Chat: n.chat, Hub: n.hub, Accounts: n.accounts, Auth: rpc.NewAuthHandler(n.accounts), Presence: n.presence, Health: n.health,
 		Logger: n.logger, Limits: c.RPC, TrustedProxies: c.TrustedProxies, Observe: n.metrics.request,
-	})
-	if err != nil {
+	}
+	if n.tracing != nil {
+		r.Trace = n.tracing.request
+	}
+	if n.rpc, err = rpc.New(r); err != nil {
 		return err
 	}
 	n.metrics.watch(n.hub, n.accounts)
 	n.server = n.newServer(n.rpc)
 	n.metricsServer = &http.Server{Handler: n.metrics.handler(), ReadHeaderTimeout: headerTimeout, ErrorLog: n.serverLog()}
 	return nil
+}
+
+// committed is told of each transaction.
+func (n *Node) committed(s chat.CommitStats) {
+	n.metrics.commit(s)
+	if n.tracing != nil {
+		n.tracing.commit(s)
+	}
 }
 
 // revoker ends the streams of sessions that have ended.

@@ -140,6 +140,10 @@ func (n *Node) release() {
 	if n.metricsListener != nil {
 		_ = n.metricsListener.Close()
 	}
+	if n.tracing != nil {
+		n.tracing.close(n.logger)
+		n.tracing = nil
+	}
 	if n.store != nil && n.shared == nil {
 		if err := n.store.Close(); err != nil {
 			n.logger.Error("closing the database failed", "error", err)

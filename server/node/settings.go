@@ -91,6 +91,10 @@ func Load(args, environment []string, usage io.Writer) (Config, error) {
 	if err := loadEnvironment(table, environment); err != nil {
 		return c, err
 	}
+	var err error
+	if c.Traces, err = tracesWanted(environment); err != nil {
+		return c, err
+	}
 	switch err := flags.Parse(args); {
 	case errors.Is(err, flag.ErrHelp):
 		writeUsage(usage, table)

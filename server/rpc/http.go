@@ -161,12 +161,17 @@ func (s *Server) writeError(w http.ResponseWriter, r *http.Request, err error) {
 	_ = s.errorWriter.Write(w, r, s.fail(r.Context(), err)) // fails only if the client has gone
 }
 
-// finish tells of a request that is over. A request that nobody noted an outcome of never reached its method: it couldn't be read.
-func (s *Server) finish(ctx context.Context, r *request, start time.Time) {
-	o := r.outcome.Load()
-	if o == nil {
-		o = &outcome{code: connect.CodeInvalidArgument}
+// result is the outcome of a request that is over. One that nobody noted an outcome of never reached its method: it couldn't be read.
+func (r *request) result() *outcome {
+	if o := r.outcome.Load(); o != nil {
+		return o
 	}
+	return &outcome{code: connect.CodeInvalidArgument}
+}
+
+// finish tells of a request that is over.
+func (s *Server) finish(ctx context.Context, r *request, start time.Time) {
+	o := r.result()
 	took := time.Since(start)
 	code := codeName(o.code)
 	if s.config.Observe != nil {
@@ -206,6 +211,12 @@ func (s *Server) unaryLimits(next http.Handler) http.Handler {
 		r.Body = s.bounded(r, control)
 		ctx, cancel := context.WithDeadline(r.Context(), deadline)
 		defer cancel()
+		if trace := s.config.Trace; trace != nil {
+			request := requestFrom(ctx)
+			traced, end := trace(ctx, request.procedure, r.Header)
+			defer func() { end(codeName(request.result().code)) }()
+			ctx = traced
+		}
 		next.ServeHTTP(w, r.WithContext(ctx))
 	})
 }

@@ -41,6 +41,9 @@ type Config struct {
 	TrustedProxies []netip.Prefix
 	// Observe is told of each request that is over, if set. Streams count when they end.
 	Observe func(Observation)
+	// Trace, if set, is told of the beginning of each unary request, with its headers, and returns the context to carry it out in and what to call with
+	// the code at its end.
+	Trace func(ctx context.Context, procedure string, header http.Header) (_ context.Context, end func(code string))
 }
 
 // Observation is one request that is over.
