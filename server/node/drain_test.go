@@ -104,25 +104,27 @@ func TestWhatDoesNotEndInTheGraceTimeIsCutOff(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	ran := make(chan error, 1)
 	go func() { ran <- n.Run(ctx) }()
-	// A call whose request never comes.
+	// A call whose request never comes. The client begins with its body when the server begins to read it.
 	stuck := make(chan struct{})
-	body, end := context.WithCancel(t.Context())
+	waiting, end := context.WithCancel(t.Context())
 	defer end()
+	body := endless{waiting, make(chan struct{}, 1)}
 	go func() {
 		defer close(stuck)
-		r, err := http.NewRequestWithContext(within(t), http.MethodPost, n.URL()+"/natterjack.auth.v1.AuthService/SignIn", endless{body})
+		r, err := http.NewRequestWithContext(within(t), http.MethodPost, n.URL()+"/natterjack.auth.v1.AuthService/SignIn", body)
 		if err != nil {
 			t.Error(err)
 			return
 		}
 		r.Header.Set("Content-Type", "application/json")
-		transport := &http.Transport{}
+		r.Header.Set("Expect", "100-continue")
+		transport := &http.Transport{ExpectContinueTimeout: time.Minute}
 		defer transport.CloseIdleConnections()
 		if res, err := (&http.Client{Transport: transport}).Do(r); err == nil {
 			_ = res.Body.Close()
 		}
 	}()
-	fetch(t, &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}, n.URL()+"/readyz")
+	<-body.begun
 	cancel()
 	if err := <-ran; err == nil || !strings.Contains(err.Error(), "grace time") {
 		t.Errorf("Run returned %v", err)
@@ -131,10 +133,17 @@ func TestWhatDoesNotEndInTheGraceTimeIsCutOff(t *testing.T) {
 	<-stuck
 }
 
-// endless is a body that doesn't come before ctx ends.
-type endless struct{ ctx context.Context }
+// endless is a body that doesn't come before ctx ends. begun gets an element when it is first asked for.
+type endless struct {
+	ctx   context.Context //nolint:containedctx // a reader has no other way to be told
+	begun chan struct{}
+}
 
 func (e endless) Read([]byte) (int, error) {
+	select {
+	case e.begun <- struct{}{}:
+	default:
+	}
 	<-e.ctx.Done()
 	return 0, e.ctx.Err()
 }

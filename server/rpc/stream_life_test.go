@@ -102,7 +102,7 @@ func TestTheEndOfASessionEndsItsStreams(t *testing.T) {
 
 func TestAStreamEndsWithItsToken(t *testing.T) {
 	t.Parallel()
-	s := nodetest.Start(t, nodetest.Config(func(c *node.Config) { c.Accounts.AccessTokenLife = 1500 * time.Millisecond }))
+	s := nodetest.Start(t, nodetest.Config(func(c *node.Config) { c.Accounts.AccessTokenLife = 3 * time.Second }))
 	bothKinds(t, func(t *testing.T, open func(*nodetest.Server, *nodetest.User, *chatv1.Hello) *stream) {
 		ada := s.SignUp("ada")
 		open(s, ada, &chatv1.Hello{}).wantGoodbye(chatv1.GoodbyeReason_GOODBYE_REASON_TOKEN_EXPIRED)
@@ -163,7 +163,7 @@ func TestASilentStreamBeats(t *testing.T) {
 
 func TestAStreamOnWhichTheClientSaysNothingIsClosed(t *testing.T) {
 	t.Parallel()
-	s := nodetest.Start(t, nodetest.Config(func(c *node.Config) { c.RPC.Idle, c.RPC.Heartbeat = 600*time.Millisecond, 200*time.Millisecond }))
+	s := nodetest.Start(t, nodetest.Config(func(c *node.Config) { c.RPC.Idle, c.RPC.Heartbeat = 2*time.Second, 400*time.Millisecond }))
 	ada := s.SignUp("ada")
 	mute := open(t, s, binary, ada, &chatv1.Hello{DeviceId: "mute"})
 	listens := subscribe(t, s, binary, ada, &chatv1.SubscribeRequest{Hello: &chatv1.Hello{DeviceId: "listens"}})
@@ -171,7 +171,7 @@ func TestAStreamOnWhichTheClientSaysNothingIsClosed(t *testing.T) {
 	beats := make(chan struct{})
 	go func() {
 		defer close(beats)
-		for n := uint64(1); ; n++ { // a ping for each heartbeat, which comes three times as often as needed
+		for n := uint64(1); ; n++ { // a ping for each heartbeat, which comes five times as often as needed
 			e, err := talks.receive()
 			if err != nil {
 				return
