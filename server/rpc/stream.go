@@ -47,6 +47,9 @@ type session struct {
 	readyOnce sync.Once
 	// slots holds an element for each request whose answer hasn't been written.
 	slots chan struct{}
+	// watching holds an element while a watch is under way or what it told of strangers, up to the frame watched, hasn't been written.
+	watching chan struct{}
+	watched  atomic.Pointer[hub.Frame]
 
 	// Unix nanoseconds; 0: not now.
 	sent    atomic.Int64 // when the last write ended
@@ -75,7 +78,7 @@ func (s *Server) newSession(ctx context.Context, w wire, talks bool) *session {
 	r := requestFrom(ctx)
 	return &session{
 		server: s, wire: w, request: r, caller: r.identity.Caller, talks: talks,
-		ready: make(chan struct{}), slots: make(chan struct{}, s.limits.Unanswered),
+		ready: make(chan struct{}), slots: make(chan struct{}, s.limits.Unanswered), watching: make(chan struct{}, 1),
 	}
 }
 
@@ -386,6 +389,9 @@ func (ss *session) send(events []*hub.Frame) error {
 		}
 		if ss.talks && isAnswer(e.Binary()) {
 			ss.release()
+		}
+		if ss.watched.CompareAndSwap(e, nil) {
+			<-ss.watching
 		}
 	}
 	return err

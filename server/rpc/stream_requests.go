@@ -212,16 +212,36 @@ func within(name string, err error) error {
 	return &named
 }
 
-// watch tells the stream of these users' presence from now on, in the place of others, and how it is now.
+// watch tells the stream of these users' presence from now on, in the place of others, and how it is now. It waits until what an earlier one
+// told of strangers has been written: the hub doesn't bound that.
 func (ss *session) watch(ctx context.Context, users []chat.UserID) error {
-	shared, err := ss.server.chat.SharedUsers(ctx, ss.caller, users)
-	if err != nil {
+	select {
+	case ss.watching <- struct{}{}:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	strangers, err := ss.watchKnown(ctx, users)
+	if len(strangers) == 0 {
+		<-ss.watching
 		return err
 	}
-	ss.stream.Watch(shared)
-	infos, err := ss.server.chat.Presence(ctx, ss.caller, users)
+	ss.watched.Store(strangers[len(strangers)-1])
+	for _, f := range strangers {
+		ss.stream.Reply(f)
+	}
+	return err
+}
+
+// watchKnown watches those of the users with whom the caller shares a conversation, and returns what to say of the others.
+func (ss *session) watchKnown(ctx context.Context, users []chat.UserID) (strangers []*hub.Frame, err error) {
+	shared, err := ss.server.chat.SharedUsers(ctx, ss.caller, users)
 	if err != nil {
-		return err
+		return nil, err
+	}
+	ss.stream.Watch(shared)
+	infos, err := ss.server.chat.Presence(ctx, ss.caller, shared)
+	if err != nil {
+		return nil, err
 	}
 	ss.stream.Present(infos)
 	known := make(map[chat.UserID]bool, len(shared))
@@ -231,10 +251,10 @@ func (ss *session) watch(ctx context.Context, users []chat.UserID) error {
 	for _, u := range users {
 		if !known[u] {
 			unknown := chat.PresenceInfo{User: u, State: chat.PresenceUnknown}
-			ss.stream.Reply(hub.NewFrame(Encoder{}, Encoder{}.Presence(unknown)))
+			strangers = append(strangers, hub.NewFrame(Encoder{}, Encoder{}.Presence(unknown)))
 		}
 	}
-	return nil
+	return strangers, nil
 }
 
 func helloExpected(message string) *chat.Error {
