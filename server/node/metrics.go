@@ -1,6 +1,7 @@
 package node
 
 import (
+	"context"
 	"net/http"
 	"net/http/pprof"
 
@@ -49,6 +50,18 @@ func (m *metrics) request(o rpc.Observation) {
 func (m *metrics) commit(s chat.CommitStats) {
 	m.batches.Observe(float64(s.Ops))
 	m.commits.Observe(s.Duration.Seconds())
+}
+
+// ready adds what /readyz says. It is asked when somebody reads the metrics.
+func (m *metrics) ready(check func(context.Context) bool) {
+	m.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "natterjack_ready", Help: "1 while the server takes requests, 0 while it drains or lacks its database.",
+	}, func() float64 {
+		if check(context.Background()) { // which has a timeout of its own
+			return 1
+		}
+		return 0
+	}))
 }
 
 // watch adds the figures of the hub and of the accounts, read when somebody asks.

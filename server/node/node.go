@@ -140,6 +140,7 @@ func (n *Node) wire() (err error) {
 	if n.rpc, err = rpc.New(r); err != nil {
 		return err
 	}
+	n.metrics.ready(n.health.Ready)
 	n.metrics.watch(n.hub, n.accounts)
 	n.server = n.newServer(n.rpc)
 	n.metricsServer = &http.Server{Handler: n.metrics.handler(), ReadHeaderTimeout: headerTimeout, ErrorLog: n.serverLog()}

@@ -123,3 +123,20 @@ func TestEditDistanceIsThatOfLevenshtein(t *testing.T) {
 		}
 	}
 }
+
+func TestPasswordsInURLsAreNotLogged(t *testing.T) {
+	t.Parallel()
+	for given, want := range map[string]string{
+		"sqlite:data/natterjack.db":                          "sqlite:data/natterjack.db",
+		"sqlite:/var/lib/natterjack.db":                      "sqlite:/var/lib/natterjack.db",
+		"postgres://ada:secret@db:5432/chat?sslmode=disable": "postgres://ada@db:5432/chat",
+		"postgres://db/chat?user=ada&password=secret":        "postgres://db/chat",
+		"postgres://ada:secret@one:5432,two:5432/chat":       "postgres://ada@one:5432,two:5432/chat",
+		"redis://:secret@cache:6379/2":                       "redis://@cache:6379/2",
+		"postgres://ada:100%secret@db/chat":                  "postgres:…", // no URL
+	} {
+		if got := redactURL(given); got != want {
+			t.Errorf("%s is logged as %s", given, got)
+		}
+	}
+}

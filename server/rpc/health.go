@@ -73,6 +73,12 @@ func (h *Health) state(ctx context.Context) (ready bool, parts map[string]string
 	return ready, parts
 }
 
+// Ready runs the checks, within two seconds, and says whether the server should get requests.
+func (h *Health) Ready(ctx context.Context) bool {
+	ready, _ := h.state(ctx)
+	return ready
+}
+
 // Check implements [grpchealth.Checker], for the server as a whole ("") and for each of its services.
 func (h *Health) Check(ctx context.Context, r *grpchealth.CheckRequest) (*grpchealth.CheckResponse, error) {
 	switch r.Service {
@@ -81,7 +87,7 @@ func (h *Health) Check(ctx context.Context, r *grpchealth.CheckRequest) (*grpche
 		return nil, wireError(&chat.Error{Code: chat.CodeNotFound, Reason: chat.ReasonNotFound, Message: "there is no service of that name"})
 	}
 	status := grpchealth.StatusNotServing
-	if ready, _ := h.state(ctx); ready {
+	if h.Ready(ctx) {
 		status = grpchealth.StatusServing
 	}
 	return &grpchealth.CheckResponse{Status: status}, nil
