@@ -134,6 +134,8 @@ type Store interface {
 	EndSessions(ctx context.Context, user chat.UserID, keep chat.SessionID) (ended []chat.SessionID, err error)
 	// AccessToken finds an access token, also one that has expired; ok is false where there is none (any more).
 	AccessToken(ctx context.Context, h Hash) (t AccessToken, ok bool, err error)
+	// LiveSessions tells of sessions which of them there are (still).
+	LiveSessions(ctx context.Context, ids []chat.SessionID) (map[chat.SessionID]bool, error)
 	// DeleteExpired ends sessions that expired before sessionsBefore, and forgets access tokens that expired before tokensBefore; at most limit of each. more
 	// tells whether there may be others.
 	DeleteExpired(ctx context.Context, sessionsBefore, tokensBefore time.Time, limit int) (ended []chat.SessionID, more bool, err error)

@@ -174,6 +174,23 @@ func (s *Service) ended(sessions ...chat.SessionID) {
 // Forget drops what is remembered of sessions that another node has ended.
 func (s *Service) Forget(sessions []chat.SessionID) { s.cache.forget(sessions) }
 
+// Ended returns those of the sessions that have ended, on whatever node, and drops what is remembered of them. It is for who has to find out by
+// asking, because no node could tell.
+func (s *Service) Ended(ctx context.Context, sessions []chat.SessionID) ([]chat.SessionID, error) {
+	live, err := s.store.LiveSessions(ctx, sessions)
+	if err != nil {
+		return nil, err
+	}
+	var ended []chat.SessionID
+	for _, id := range sessions {
+		if !live[id] {
+			ended = append(ended, id)
+		}
+	}
+	s.Forget(ended)
+	return ended, nil
+}
+
 // CleanUp ends sessions that have run out and forgets old tokens. Something has to call it now and then; nothing depends on when. It returns how
 // many sessions it ended.
 func (s *Service) CleanUp(ctx context.Context) (ended int, err error) {

@@ -2,6 +2,7 @@ package hub
 
 import (
 	"context"
+	"maps"
 	"math/rand/v2"
 	"slices"
 	"time"
@@ -119,6 +120,18 @@ func (h *Hub) streamsOf(user chat.UserID) []*Stream {
 func (h *Hub) EndSessions(sessions []chat.SessionID, reason GoodbyeReason) {
 	h.endSessions(sessions, reason)
 	h.sendSignal(signal{kind: signalEndSessions, sessions: sessions, reason: reason})
+}
+
+// EndSessionsHere ends the streams of sessions on this node, as [Hub.EndSessions] does, and tells no other.
+func (h *Hub) EndSessionsHere(sessions []chat.SessionID, reason GoodbyeReason) {
+	h.endSessions(sessions, reason)
+}
+
+// Sessions returns the sessions that have streams on this node.
+func (h *Hub) Sessions() []chat.SessionID {
+	h.mu.RLock()
+	defer h.mu.RUnlock()
+	return slices.Collect(maps.Keys(h.sessions))
 }
 
 func (h *Hub) endSessions(sessions []chat.SessionID, reason GoodbyeReason) {

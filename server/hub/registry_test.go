@@ -3,6 +3,7 @@ package hub
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -218,6 +219,46 @@ func TestTheEndOfRunEndsTheStreamsThatAreLeft(t *testing.T) {
 		wantGoodbye(t, s, GoodbyeDrain)
 		for range shardQueue + 1 {
 			h.Publish(log.commit(message(conv(0, 1)))) // returns, though nobody takes it
+		}
+	})
+}
+
+func TestSessionsWithStreamsAreListedAndCanBeEndedHereAlone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a, b, _, _ := twoHubs(t, newMemoryLog())
+		here, there, other := live(t, a, alice), live(t, b, alice), live(t, a, bob)
+		got := a.Sessions()
+		slices.Sort(got)
+		want := []chat.SessionID{caller(alice).Session, caller(bob).Session}
+		slices.Sort(want)
+		if !slices.Equal(got, want) {
+			t.Errorf("sessions %v, want %v", got, want)
+		}
+		a.EndSessionsHere([]chat.SessionID{caller(alice).Session}, GoodbyeSessionRevoked)
+		synctest.Wait()
+		wantGoodbye(t, here, GoodbyeSessionRevoked)
+		if there.Reason() != 0 || other.Reason() != 0 {
+			t.Error("other streams were ended")
+		}
+		here.Close()
+		other.Close()
+		if got := a.Sessions(); len(got) != 0 {
+			t.Errorf("sessions %v are left", got)
+		}
+	})
+}
+
+func TestWatchedUsersAreThoseOfAnyStream(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h, _, _, _ := twoHubs(t, newMemoryLog())
+		s := live(t, h, alice)
+		s.Watch([]chat.UserID{bob, carol})
+		if got := h.Watched([]chat.UserID{alice, bob}); !slices.Equal(got, []chat.UserID{bob}) {
+			t.Errorf("watched: %v", got)
+		}
+		s.Close()
+		if got := h.Watched([]chat.UserID{alice, bob, carol}); len(got) != 0 {
+			t.Errorf("watched: %v", got)
 		}
 	})
 }

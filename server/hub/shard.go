@@ -104,13 +104,15 @@ func (h *Hub) spread(b *batch) {
 
 // receiveBatch is called by the bus.
 func (h *Hub) receiveBatch(frame []byte) {
-	node, b, err := decodeBatch(frame, len(h.shards))
-	switch {
-	case err != nil:
-		h.stats.badFrames.Add(1)
-	case node != h.node:
-		h.shards[b.shard].receive(b)
+	if h.isOwn(frame) {
+		return
 	}
+	_, b, err := decodeBatch(frame, len(h.shards))
+	if err != nil {
+		h.stats.badFrames.Add(1)
+		return
+	}
+	h.shards[b.shard].receive(b)
 }
 
 // receive queues a batch of another node.

@@ -57,12 +57,12 @@ func (h *Hub) sendTakeover(s *Stream) {
 
 // receiveSignal is called by the bus.
 func (h *Hub) receiveSignal(frame []byte) {
-	node, s, err := decodeSignal(frame)
-	if err != nil {
-		h.stats.badFrames.Add(1)
+	if h.isOwn(frame) {
 		return
 	}
-	if node == h.node {
+	_, s, err := decodeSignal(frame)
+	if err != nil {
+		h.stats.badFrames.Add(1)
 		return
 	}
 	q := &h.signals

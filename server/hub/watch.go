@@ -55,6 +55,19 @@ func (s *Stream) Watch(users []chat.UserID) {
 	s.hub.watch.replaceLocked(s, before, users)
 }
 
+// Watched returns those of the users whose presence streams on this node watch.
+func (h *Hub) Watched(users []chat.UserID) []chat.UserID {
+	h.watch.mu.RLock()
+	defer h.watch.mu.RUnlock()
+	var watched []chat.UserID
+	for _, user := range users {
+		if len(h.watch.streams[user]) > 0 {
+			watched = append(watched, user)
+		}
+	}
+	return watched
+}
+
 // Present tells the stream the states that were read after Watch, except where a change has been told meanwhile, which is newer.
 func (s *Stream) Present(infos []chat.PresenceInfo) {
 	s.mu.Lock()

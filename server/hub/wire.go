@@ -21,6 +21,11 @@ const (
 
 var errBadFrame = errors.New("hub: bus frame can't be read")
 
+// isOwn reports whether this node sent the frame: on some buses a node hears itself.
+func (h *Hub) isOwn(frame []byte) bool {
+	return len(frame) > 8 && binary.BigEndian.Uint64(frame[1:]) == h.node
+}
+
 // encodeBatch needs all pieces to be encoded.
 func encodeBatch(node uint64, b *batch) []byte {
 	size := 64

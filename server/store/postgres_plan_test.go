@@ -167,6 +167,7 @@ func writesOf(ctx context.Context, s *Store) map[string]func() error {
 		"AccessToken":       func() error { _, _, err := s.AccessToken(ctx, none); return err },
 		"SessionBySeries":   func() error { _, _, err := s.SessionBySeries(ctx, none); return err },
 		"Sessions":          func() error { _, err := s.Sessions(ctx, 5, at); return err },
+		"LiveSessions":      func() error { _, err := s.LiveSessions(ctx, []chat.SessionID{7, 8, 9}); return err },
 		"EndSession":        func() error { _, err := s.EndSession(ctx, 7, 7); return err },
 		"EndSessions":       func() error { _, err := s.EndSessions(ctx, 8, 0); return err },
 		"SetPassword": func() error {

@@ -190,6 +190,21 @@ func (s *Store) Sessions(ctx context.Context, user chat.UserID, now time.Time) (
 	return list, translateRead(ctx, err)
 }
 
+// LiveSessions is that of [account.Store].
+func (s *Store) LiveSessions(ctx context.Context, ids []chat.SessionID) (map[chat.SessionID]bool, error) {
+	live := make(map[chat.SessionID]bool)
+	err := inChunks(ids, func(part []chat.SessionID) error {
+		query := `SELECT id FROM sessions WHERE id IN (` + marks(len(part)) + `)`
+		return each(s.db(ctx), query, anys(part), func(row *sql.Rows) error {
+			var id chat.SessionID
+			err := row.Scan(&id)
+			live[id] = true
+			return err
+		})
+	})
+	return live, translateRead(ctx, err)
+}
+
 // EndSession is that of [account.Store].
 func (s *Store) EndSession(ctx context.Context, user chat.UserID, id chat.SessionID) (bool, error) {
 	var ended []chat.SessionID

@@ -30,6 +30,7 @@ func Run(t *testing.T, open func(t *testing.T) account.Store) {
 		"sessions are listed by their refresh until they expire": sessionsListed,
 		"a session ends for its user only":                       endOne,
 		"all sessions end, or all but one":                       endAll,
+		"sessions are live until they end":                       liveUntilEnd,
 		"an access token is found until it is deleted":           tokenFound,
 		"what expired is deleted in portions":                    deleteExpired,
 		"reading ends with the context":                          contextEnds,

@@ -167,6 +167,30 @@ func endAll(f *fixture) {
 	f.live(8, []account.NewSession{newSession(8, 1)}, 1)
 }
 
+func liveUntilEnd(f *fixture) {
+	f.signUp(7)
+	var ids []chat.SessionID
+	want := map[chat.SessionID]bool{}
+	for n := 1; n <= 40; n++ {
+		s := newSession(7, n)
+		if n > 1 {
+			f.signIn(s)
+		}
+		ids = append(ids, s.ID, s.ID+5_000_000)
+		want[s.ID] = true
+	}
+	ended := newSession(7, 17).ID
+	_, err := f.store.EndSession(f.ctx, 7, ended)
+	f.must(err)
+	delete(want, ended)
+	live, err := f.store.LiveSessions(f.ctx, ids)
+	f.must(err)
+	f.same("live sessions", live, want)
+	live, err = f.store.LiveSessions(f.ctx, nil)
+	f.must(err)
+	f.same("of none", len(live), 0)
+}
+
 func tokenFound(f *fixture) {
 	f.signUp(7)
 	s := newSession(7, 1)

@@ -319,6 +319,22 @@ func (m *Memory) AccessToken(ctx context.Context, h account.Hash) (t account.Acc
 	return t, ok, nil
 }
 
+// LiveSessions implements [account.Store].
+func (m *Memory) LiveSessions(ctx context.Context, ids []chat.SessionID) (map[chat.SessionID]bool, error) {
+	end, err := m.begin(ctx, "LiveSessions")
+	if err != nil {
+		return nil, err
+	}
+	defer end()
+	live := make(map[chat.SessionID]bool)
+	for _, id := range ids {
+		if m.sessions[id] != nil {
+			live[id] = true
+		}
+	}
+	return live, nil
+}
+
 // DeleteExpired implements [account.Store].
 func (m *Memory) DeleteExpired(ctx context.Context, sessionsBefore, tokensBefore time.Time, limit int) ([]chat.SessionID, bool, error) {
 	end, err := m.begin(ctx, "DeleteExpired")
