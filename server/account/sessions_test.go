@@ -283,3 +283,21 @@ func TestFailuresOfTheStore(t *testing.T) {
 		})
 	}
 }
+
+func TestWhatEndedElsewhereIsFoundByAsking(t *testing.T) {
+	f := newFixture(t, nil)
+	here, there := f.signUp("toad"), f.signUp("frog")
+	for _, one := range []account.SignedIn{here, there} {
+		f.wantAccess(one.Tokens.Access, 0) // remembered from now on
+	}
+	_, err := f.store.EndSession(f.ctx, caller(there).User, caller(there).Session)
+	f.must(err)
+	f.wantAccess(there.Tokens.Access, 0)
+	ended, err := f.Ended(f.ctx, []chat.SessionID{here.Tokens.Session, there.Tokens.Session, 12345})
+	f.must(err)
+	if !slices.Equal(ended, []chat.SessionID{there.Tokens.Session, 12345}) {
+		t.Errorf("ended %v", ended)
+	}
+	f.wantAccess(there.Tokens.Access, chat.ReasonInvalidSession)
+	f.wantAccess(here.Tokens.Access, 0)
+}

@@ -7,6 +7,7 @@ import (
 
 	authv1 "github.com/natterjack-chat/natterjack/gen/go/natterjack/auth/v1"
 	chatv1 "github.com/natterjack-chat/natterjack/gen/go/natterjack/chat/v1"
+	"github.com/natterjack-chat/natterjack/server/internal/testservers"
 	"github.com/natterjack-chat/natterjack/server/node/nodetest"
 )
 
@@ -41,7 +42,18 @@ func listen(t *testing.T, s *nodetest.Server, u *nodetest.User, device string) (
 
 func TestNodesOfOneInstallationServeTheSameUsers(t *testing.T) {
 	t.Parallel()
-	nodes := nodetest.StartCluster(t, 2)
+	t.Run("in one process", func(t *testing.T) {
+		t.Parallel()
+		serveTheSameUsers(t, nodetest.StartCluster(t, 2))
+	})
+	t.Run("over PostgreSQL and Redis", func(t *testing.T) {
+		t.Parallel()
+		serveTheSameUsers(t, startTwo(t, testservers.Postgres(t), testservers.StartRedis(t).URL))
+	})
+}
+
+func serveTheSameUsers(t *testing.T, nodes []*nodetest.Server) {
+	t.Helper()
 	one, two := nodes[0], nodes[1]
 	ada, bob := one.SignUp("ada"), two.SignUp("bob")
 	untilAda, untilBob := listen(t, one, ada, "a"), listen(t, two, bob, "b")

@@ -16,10 +16,12 @@ type Config struct {
 	Listen        string
 	MetricsListen string
 	DatabaseURL   string
-	LogLevel      slog.Level
-	LogFormat     string
-	TLSCert       string
-	TLSKey        string
+	// RedisURL joins the nodes of an installation; empty: this is the only one. RedisPrefix begins all names in Redis.
+	RedisURL, RedisPrefix string
+	LogLevel              slog.Level
+	LogFormat             string
+	TLSCert               string
+	TLSKey                string
 	// TrustedProxies are believed when they say where a request comes from.
 	TrustedProxies []netip.Prefix
 	// Traces is whether to tell a collector, which OpenTelemetry's own variables name, of requests and commits.
@@ -49,7 +51,7 @@ type Drain struct {
 // DefaultConfig returns the defaults.
 func DefaultConfig() Config {
 	return Config{
-		Listen: "127.0.0.1:8080", DatabaseURL: "sqlite:data/natterjack.db", LogLevel: slog.LevelInfo, LogFormat: "text",
+		Listen: "127.0.0.1:8080", DatabaseURL: "sqlite:data/natterjack.db", RedisPrefix: "nj", LogLevel: slog.LevelInfo, LogFormat: "text",
 		Drain: Drain{Spread: 10 * time.Second, Grace: 30 * time.Second},
 		RPC:   rpc.DefaultLimits(), Hub: hub.DefaultLimits(), Chat: chat.Limits{MaxMembers: 1000, Lanes: 4},
 		Accounts:             account.DefaultSettings(),

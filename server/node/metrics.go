@@ -11,6 +11,7 @@ import (
 
 	"github.com/natterjack-chat/natterjack/server/account"
 	"github.com/natterjack-chat/natterjack/server/chat"
+	"github.com/natterjack-chat/natterjack/server/cluster"
 	"github.com/natterjack-chat/natterjack/server/hub"
 	"github.com/natterjack-chat/natterjack/server/rpc"
 )
@@ -93,6 +94,32 @@ func (m *metrics) watch(h *hub.Hub, a *account.Service) {
 		{"account_hashes_waiting", "Passwords that wait for being hashed.", gauge, func(s *account.Stats) float64 { return float64(s.HashesWaiting) }},
 		{"account_cached_tokens", "Access tokens remembered.", gauge, func(s *account.Stats) float64 { return float64(s.CachedTokens) }},
 	}))
+}
+
+// watchRedis adds the figures of the connection to Redis.
+func (m *metrics) watchRedis(r *cluster.Redis) {
+	m.registry.MustRegister(newSnapshot(r.Stats, []figure[cluster.RedisStats]{
+		{"redis_up", "1 while Redis answers.", gauge, func(s *cluster.RedisStats) float64 { return oneIf(s.Up) }},
+		{"redis_subscribed", "1 while this node hears the others.", gauge, func(s *cluster.RedisStats) float64 { return oneIf(s.Subscribed) }},
+		{"redis_subscriptions_total", "Times that the subscription to other nodes began.", counter, func(s *cluster.RedisStats) float64 { return float64(s.Subscriptions) }},
+		{"bus_published_total", "Frames that Redis took.", counter, func(s *cluster.RedisStats) float64 { return float64(s.Published) }},
+		{"bus_failed_total", "Frames that Redis didn't take, or of which that isn't known.", counter, func(s *cluster.RedisStats) float64 { return float64(s.Failed) }},
+		{"bus_dropped_total", "Frames for which there was no room, or no Redis.", counter, func(s *cluster.RedisStats) float64 { return float64(s.Dropped) }},
+		{"bus_received_total", "Frames that came in, this node's own among them.", counter, func(s *cluster.RedisStats) float64 { return float64(s.Received) }},
+		{"presence_changes_total", "Entries of users written to Redis.", counter, func(s *cluster.RedisStats) float64 { return float64(s.PresenceChanges) }},
+		{"presence_losses_total", "Times that Redis had lost what it knew of users, or of this node.", counter, func(s *cluster.RedisStats) float64 { return float64(s.PresenceLosses) }},
+		{"presence_reaped_nodes_total", "Dead nodes after which this node cleared up.", counter, func(s *cluster.RedisStats) float64 { return float64(s.PresenceReaped) }},
+		{"presence_followed", "Users whose presence is followed for streams of this node.", gauge, func(s *cluster.RedisStats) float64 { return float64(s.PresenceWatched) }},
+		{"presence_bad_messages_total", "Messages about presence that couldn't be read.", counter, func(s *cluster.RedisStats) float64 { return float64(s.BadMessages) }},
+		{"limits_here_total", "Attempts that this node counted alone, because Redis was away.", counter, func(s *cluster.RedisStats) float64 { return float64(s.LimitsHere) }},
+	}))
+}
+
+func oneIf(yes bool) float64 {
+	if yes {
+		return 1
+	}
+	return 0
 }
 
 // handler serves the metrics, and profiles for whoever looks into a slow server.

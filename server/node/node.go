@@ -29,13 +29,23 @@ type Shared struct {
 	Presence *cluster.MemoryPresence
 }
 
+// presence is what every kind of presence does.
+type presence interface {
+	rpc.Presence
+	chat.PresenceReader
+	account.Hider
+	OnChange(tell func(chat.PresenceInfo))
+	Run(ctx context.Context) error
+}
+
 // Node is one server. Call Run once.
 type Node struct {
 	config   Config
 	logger   *slog.Logger
 	shared   *Shared // nil: all parts are the node's own
 	store    *store.Store
-	presence *cluster.MemoryPresence
+	redis    *cluster.Redis // nil: the node is alone, or shares parts with others
+	presence presence
 	hub      *hub.Hub
 	chat     *chat.Service
 	accounts *account.Service
@@ -98,7 +108,7 @@ func (n *Node) listen(ctx context.Context) (err error) {
 // open opens the store.
 func (n *Node) open(ctx context.Context) (err error) {
 	if n.shared != nil {
-		n.store, n.presence = n.shared.Store, n.shared.Presence
+		n.store = n.shared.Store
 		return nil
 	}
 	if path, ok := strings.CutPrefix(n.config.DatabaseURL, "sqlite:"); ok {
@@ -114,22 +124,22 @@ func (n *Node) open(ctx context.Context) (err error) {
 func (n *Node) wire() (err error) {
 	c := &n.config
 	n.metrics = newMetrics()
-	h := hub.Config{Encoder: rpc.Encoder{}, Log: n.store, Logger: n.logger, Limits: c.Hub}
-	if n.shared != nil {
-		h.Bus = n.shared.Bus.Join()
-		h.SessionsEnded = func(sessions []chat.SessionID) { n.accounts.Forget(sessions) }
-	} else {
-		n.presence = cluster.NewMemoryPresence(cluster.PresenceConfig{Store: n.store, Logger: n.logger})
+	if err := n.join(); err != nil {
+		return err
 	}
-	n.hub = hub.New(h)
 	n.presence.OnChange(n.hub.PresenceChanged)
 	n.chat = chat.New(chat.Config{
 		Store: n.store, Publisher: n.hub, Presence: n.presence, Logger: n.logger, Limits: c.Chat, Observe: n.committed,
 	})
-	n.accounts = account.New(account.Config{
-		Store: n.store, Revoker: revoker{n.hub}, Hider: n.presence, Logger: n.logger, Settings: c.Accounts,
-	})
-	n.health = rpc.NewHealth(map[string]func(context.Context) error{"store": n.checkStore, "hub": n.checkHub})
+	accounts := account.Config{Store: n.store, Revoker: revoker{n.hub}, Hider: n.presence, Logger: n.logger, Settings: c.Accounts}
+	helpful := map[string]func(context.Context) error{}
+	if n.redis != nil {
+		accounts.Limiter = n.redis.Limiter()
+		helpful["redis"] = n.redis.Check
+		n.metrics.watchRedis(n.redis)
+	}
+	n.accounts = account.New(accounts)
+	n.health = rpc.NewHealth(map[string]func(context.Context) error{"store": n.checkStore, "hub": n.checkHub}, helpful)
 	r := rpc.Config{
 		Chat: n.chat, Hub: n.hub, Accounts: n.accounts, Auth: rpc.NewAuthHandler(n.accounts), Presence: n.presence, Health: n.health,
 		Logger: n.logger, Limits: c.RPC, TrustedProxies: c.TrustedProxies, Observe: n.metrics.request,
@@ -153,6 +163,31 @@ func (n *Node) committed(s chat.CommitStats) {
 	if n.tracing != nil {
 		n.tracing.commit(s)
 	}
+}
+
+// join makes the hub and presence, and joins them to those of other nodes if there may be some.
+func (n *Node) join() (err error) {
+	h := hub.Config{Encoder: rpc.Encoder{}, Log: n.store, Logger: n.logger, Limits: n.config.Hub}
+	ended := func(sessions []chat.SessionID) { n.accounts.Forget(sessions) }
+	p := cluster.PresenceConfig{Store: n.store, Logger: n.logger}
+	switch {
+	case n.shared != nil:
+		h.Bus, h.SessionsEnded = n.shared.Bus.Join(), ended
+		n.hub, n.presence = hub.New(h), n.shared.Presence
+	case n.config.RedisURL != "":
+		n.redis, err = cluster.OpenRedis(cluster.RedisConfig{
+			URL: n.config.RedisURL, Prefix: n.config.RedisPrefix, Shards: n.store.Shards(), Logger: n.logger,
+		})
+		if err != nil {
+			return fmt.Errorf("--redis-url: %w", err)
+		}
+		h.Bus, h.SessionsEnded = n.redis.Bus(), ended
+		n.hub = hub.New(h)
+		n.presence = n.redis.Presence(cluster.RedisPresenceConfig{PresenceConfig: p, Watched: n.hub.Watched, Nodes: n.store})
+	default:
+		n.hub, n.presence = hub.New(h), cluster.NewMemoryPresence(p)
+	}
+	return nil
 }
 
 // revoker ends the streams of sessions that have ended.

@@ -25,12 +25,16 @@ func (n *Node) Run(ctx context.Context) error {
 	// The parts outlive ctx: they end in their order, when those that need them have.
 	parts, stopParts := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopParts()
+	defer n.runRedis(ctx)()
 	var running sync.WaitGroup
 	running.Go(func() { _ = n.hub.Run(parts) }) // returns nil when parts ends
 	if n.shared == nil {
 		running.Go(func() { _ = n.presence.Run(parts) }) // likewise
 	}
 	running.Go(func() { n.cleanUp(parts) })
+	if n.redis != nil {
+		running.Go(func() { n.askForEnded(parts) })
+	}
 
 	failed := make(chan error, 2)
 	var err error
@@ -51,6 +55,20 @@ func (n *Node) Run(ctx context.Context) error {
 	running.Wait()
 	n.logger.Info("stopped")
 	return err
+}
+
+// runRedis runs the connection to Redis, if there is one, until stop is called: after all that stands on it.
+func (n *Node) runRedis(ctx context.Context) (stop func()) {
+	if n.redis == nil {
+		return func() {}
+	}
+	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		_ = n.redis.Run(ctx) // returns nil when ctx ends
+	}()
+	return func() { cancel(); <-done }
 }
 
 // serve lets requests in.
@@ -76,6 +94,9 @@ func (n *Node) serve(running *sync.WaitGroup, failed chan<- error) {
 // announce says that the server serves, and to who starts it for the first time what it did and what to do now.
 func (n *Node) announce() {
 	args := []any{"url", n.URL(), "database", redactURL(n.config.DatabaseURL)}
+	if n.config.RedisURL != "" {
+		args = append(args, "redis", redactURL(n.config.RedisURL))
+	}
 	if m := n.MetricsURL(); m != "" {
 		args = append(args, "metrics", m)
 	}

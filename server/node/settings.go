@@ -10,6 +10,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/natterjack-chat/natterjack/server/cluster"
 )
 
 // setting is one setting of a server, as a flag (--name) and as an environment variable (NATTERJACK_NAME).
@@ -25,6 +27,8 @@ func (c *Config) settings() []setting {
 		{"listen", "`address` to serve on; port 0 takes a free one, an address beyond this machine wants TLS or a proxy that has it", text(&c.Listen)},
 		{"metrics-listen", "`address` to serve Prometheus metrics and profiles on, for operators only; empty for none", text(&c.MetricsListen)},
 		{"database-url", "`url` of the database: sqlite: and the path of a file, which is made with its folder, or postgres:// and the rest of a connection string", text(&c.DatabaseURL)},
+		{"redis-url", "`url` of the Redis that joins several nodes: redis://, rediss:// (TLS) or redis+sentinel://, more hosts with commas between; empty for a node alone", text(&c.RedisURL)},
+		{"redis-prefix", "`text` that begins all names in Redis, for installations that share one", text(&c.RedisPrefix)},
 		{"log-level", "`level` from which on to log: debug (each request), info, warn or error", levelValue{&c.LogLevel}},
 		{"log-format", "`format` of the log: text or json", choice(&c.LogFormat, "text", "json")},
 		{"tls-cert", "`file` with the certificate chain (PEM), to serve with TLS", text(&c.TLSCert)},
@@ -197,6 +201,9 @@ func (c *Config) validate() error {
 	case c.RPC.UserBurst < c.RPC.UserRate/10, c.RPC.AddressBurst < c.RPC.AddressRate/10:
 		return errors.New("a burst below a tenth of its rate would refuse even clients: raise --limit-user-burst or --limit-address-burst")
 	}
+	if err := c.validateRedis(); err != nil {
+		return err
+	}
 	for name, address := range map[string]string{"listen": c.Listen, "metrics-listen": c.MetricsListen} {
 		if address == "" && name == "metrics-listen" {
 			continue
@@ -204,6 +211,21 @@ func (c *Config) validate() error {
 		if _, port, err := net.SplitHostPort(address); err != nil || port == "" {
 			return fmt.Errorf("--%s %q has to be an address with a port, such as 127.0.0.1:8080 or :8080", name, address)
 		}
+	}
+	return nil
+}
+
+func (c *Config) validateRedis() error {
+	switch {
+	case c.RedisURL == "":
+		return nil
+	case strings.HasPrefix(c.DatabaseURL, "sqlite:"):
+		return errors.New("--redis-url joins several nodes, and those can't share a file of SQLite: set --database-url to a postgres:// URL, or leave --redis-url out")
+	case c.RedisPrefix == "" || strings.ContainsAny(c.RedisPrefix, "{} "):
+		return errors.New("--redis-prefix needs a text without spaces and braces")
+	}
+	if _, err := cluster.OpenRedis(cluster.RedisConfig{URL: c.RedisURL}); err != nil {
+		return fmt.Errorf("--redis-url: %w", err)
 	}
 	return nil
 }

@@ -25,7 +25,7 @@ const readyTimeout = 2 * time.Second
 
 // Health tells load balancers and supervisors whether the server should get requests: by grpc.health.v1, and by plain HTTP. Safe for concurrent use.
 type Health struct {
-	checks map[string]func(context.Context) error
+	needed, helpful map[string]func(context.Context) error
 
 	mu       sync.Mutex
 	draining bool             // guarded by mu
@@ -34,9 +34,10 @@ type Health struct {
 
 var _ grpchealth.Watcher = (*Health)(nil)
 
-// NewHealth returns the health of a server that is ready when all the checks return nil. They are run when somebody asks, within two seconds.
-func NewHealth(checks map[string]func(context.Context) error) *Health {
-	return &Health{checks: checks, watchers: make(map[*func()]bool)}
+// NewHealth returns the health of a server that is ready when all checks of needed parts return nil. Those of helpful parts are told, but without such a part the server
+// goes on. Checks are run when somebody asks, within two seconds.
+func NewHealth(needed, helpful map[string]func(context.Context) error) *Health {
+	return &Health{needed: needed, helpful: helpful, watchers: make(map[*func()]bool)}
 }
 
 // Drain makes the server not ready, for good.
@@ -53,30 +54,40 @@ func (h *Health) Drain() {
 	}
 }
 
-// state runs the checks; ready if none failed. What is wrong is told in a word only: the log knows more.
-func (h *Health) state(ctx context.Context) (ready bool, parts map[string]string) {
+// Whether a server is ready, and with all its parts.
+const (
+	allWell     = "ok"
+	degraded    = "degraded"
+	unavailable = "unavailable"
+)
+
+// state runs the checks. What is wrong is told in a word only: the log knows more.
+func (h *Health) state(ctx context.Context) (status string, parts map[string]string) {
 	ctx, cancel := context.WithTimeout(ctx, readyTimeout)
 	defer cancel()
-	h.mu.Lock()
-	ready = !h.draining
-	h.mu.Unlock()
-	parts = map[string]string{"server": "ok"}
-	if !ready {
-		parts["server"] = "draining"
-	}
-	for name, check := range h.checks {
-		parts[name] = "ok"
-		if check(ctx) != nil {
-			ready, parts[name] = false, "unavailable"
+	status, parts = allWell, map[string]string{"server": allWell}
+	run := func(checks map[string]func(context.Context) error, failed string) {
+		for name, check := range checks {
+			parts[name] = allWell
+			if check(ctx) != nil {
+				status, parts[name] = failed, unavailable
+			}
 		}
 	}
-	return ready, parts
+	run(h.helpful, degraded)
+	run(h.needed, unavailable)
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.draining {
+		status, parts["server"] = unavailable, "draining"
+	}
+	return status, parts
 }
 
 // Ready runs the checks, within two seconds, and says whether the server should get requests.
 func (h *Health) Ready(ctx context.Context) bool {
-	ready, _ := h.state(ctx)
-	return ready
+	status, _ := h.state(ctx)
+	return status != unavailable
 }
 
 // Check implements [grpchealth.Checker], for the server as a whole ("") and for each of its services.
@@ -115,17 +126,16 @@ func (h *Health) live(w http.ResponseWriter, _ *http.Request) {
 	_, _ = w.Write([]byte(`{"status":"ok"}` + "\n"))
 }
 
-// ready answers whether the server should get requests, and which part says no.
+// ready answers whether the server should get requests, and which part doesn't work.
 func (h *Health) ready(w http.ResponseWriter, r *http.Request) {
-	ready, parts := h.state(r.Context())
+	status, parts := h.state(r.Context())
 	answer := struct {
 		Status string            `json:"status"`
 		Parts  map[string]string `json:"parts"`
-	}{"ok", parts}
+	}{status, parts}
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Cache-Control", "no-store")
-	if !ready {
-		answer.Status = "unavailable"
+	if status == unavailable {
 		w.WriteHeader(http.StatusServiceUnavailable)
 	}
 	_ = json.NewEncoder(w).Encode(answer) //nolint:errchkjson // fails only if the client has gone

@@ -16,8 +16,11 @@ import (
 
 func TestHealthTellsWhetherAllPartsWork(t *testing.T) {
 	t.Parallel()
-	var storeErr error
-	h := NewHealth(map[string]func(context.Context) error{"store": func(context.Context) error { return storeErr }})
+	var storeErr, busErr error
+	h := NewHealth(
+		map[string]func(context.Context) error{"store": func(context.Context) error { return storeErr }},
+		map[string]func(context.Context) error{"bus": func(context.Context) error { return busErr }},
+	)
 	check := func(wantStatus grpchealth.Status, wantHTTP int, wantParts map[string]string) {
 		t.Helper()
 		for _, service := range []string{"", chatv1connect.ChatServiceName} {
@@ -46,9 +49,11 @@ func TestHealthTellsWhetherAllPartsWork(t *testing.T) {
 			t.Errorf("%s answers %d: the process runs whatever else is wrong", livePath, live.Code)
 		}
 	}
-	check(grpchealth.StatusServing, http.StatusOK, map[string]string{"server": "ok", "store": "ok"})
+	check(grpchealth.StatusServing, http.StatusOK, map[string]string{"server": "ok", "store": "ok", "bus": "ok"})
+	busErr = errors.New("away") // the server goes on without
+	check(grpchealth.StatusServing, http.StatusOK, map[string]string{"server": "ok", "store": "ok", "bus": "unavailable"})
 	storeErr = errors.New("dial: password=hunter2")
-	check(grpchealth.StatusNotServing, http.StatusServiceUnavailable, map[string]string{"server": "ok", "store": "unavailable"})
+	check(grpchealth.StatusNotServing, http.StatusServiceUnavailable, map[string]string{"server": "ok", "store": "unavailable", "bus": "unavailable"})
 	storeErr = nil
 
 	told := make(chan struct{}, 1)
@@ -58,7 +63,7 @@ func TestHealthTellsWhetherAllPartsWork(t *testing.T) {
 	}
 	h.Drain()
 	<-told
-	check(grpchealth.StatusNotServing, http.StatusServiceUnavailable, map[string]string{"server": "draining", "store": "ok"})
+	check(grpchealth.StatusNotServing, http.StatusServiceUnavailable, map[string]string{"server": "draining", "store": "ok", "bus": "unavailable"})
 	stop()
 	h.Drain()
 	select {
