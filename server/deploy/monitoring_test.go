@@ -12,16 +12,20 @@ import (
 	chatv1 "github.com/natterjack-chat/natterjack/gen/go/natterjack/chat/v1"
 	"github.com/natterjack-chat/natterjack/server/e2e/faults"
 	"github.com/natterjack-chat/natterjack/server/internal/testservers"
+	"github.com/natterjack-chat/natterjack/server/node"
 	"github.com/natterjack-chat/natterjack/server/node/nodetest"
 )
 
 // metricNames finds the names in an expression that are a node's, rather than functions or labels.
 var metricNames = regexp.MustCompile(`\b(natterjack|go|process)_[a-z0-9_]+`)
 
-// exported are the names of all metrics of a node that has been used.
+// exported are the names of all metrics of a node that has been used, with all that it may stand on.
 func exported(t *testing.T) map[string]bool {
 	t.Helper()
-	s := nodetest.Start(t, measured)
+	redis := testservers.Redis(t)
+	s := startOn(t, testservers.Postgres(t), measured, nodetest.Config(func(c *node.Config) {
+		c.RedisURL, c.RedisPrefix = redis, "nj-"+nodetest.UUID()
+	}))
 	ada, bob := s.SignUp("ada"), s.SignUp("bob")
 	must(s.Chat(nodetest.Protocols()[0], ada).CreateConversation(within(t), &chatv1.CreateConversationRequest{
 		Kind: chatv1.ConversationKind_CONVERSATION_KIND_DIRECT, MemberIds: []string{bob.ID},
