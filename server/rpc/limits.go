@@ -42,8 +42,8 @@ type Limits struct {
 	Checkpoint time.Duration
 	// WriteStall is how long one write to a client may take.
 	WriteStall time.Duration
-	// DrainDelay bounds the random delay that a client is told to wait with after an error of the server.
-	DrainDelay time.Duration
+	// RetrySpread bounds the random part of the delay that a client is told to wait with after an error of the server.
+	RetrySpread time.Duration
 }
 
 // DefaultLimits returns limits that fit a server with up to 100,000 streams.
@@ -53,7 +53,7 @@ func DefaultLimits() Limits {
 		UserRate: 1000, UserBurst: 2000, AddressRate: 2000, AddressBurst: 4000, StreamsPerAddress: 5000,
 		Unanswered: 256, FrameBytes: 256 << 10,
 		UnaryTimeout: 30 * time.Second, HelloTimeout: 10 * time.Second, Heartbeat: 20 * time.Second, Idle: 90 * time.Second,
-		Checkpoint: 45 * time.Second, WriteStall: 15 * time.Second, DrainDelay: 5 * time.Second,
+		Checkpoint: 45 * time.Second, WriteStall: 15 * time.Second, RetrySpread: 5 * time.Second,
 	}
 }
 

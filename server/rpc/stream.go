@@ -188,11 +188,12 @@ func (ss *session) end(reason hub.GoodbyeReason, delay time.Duration, failure *c
 	ss.stream.End(reason, delay)
 }
 
-// fail ends the session by an error of the server.
-func (ss *session) fail(ctx context.Context, err error) {
+// fail ends the session by an error of the server, and returns the delay that the client is told.
+func (ss *session) fail(ctx context.Context, err error) (delay time.Duration) {
 	e := ss.server.classify(ctx, err)
-	delay := max(e.RetryAfter, time.Second)
-	ss.end(hub.GoodbyeInternal, delay+rand.N(ss.server.limits.DrainDelay+1), e)
+	delay = max(e.RetryAfter, time.Second) + rand.N(ss.server.limits.RetrySpread+1)
+	ss.end(hub.GoodbyeInternal, delay, e)
+	return delay
 }
 
 // refuse says goodbye to a client that never got a stream.
@@ -312,18 +313,18 @@ var fin = hub.NewFrame(Encoder{}, nil)
 // idleFrames is the room for frames that a stream without traffic keeps.
 const idleFrames = 16
 
-// write sends what the hub has for the stream, until its end.
+// write sends what the hub has for the stream, until its end, and closes the stream then: nothing else would take from it.
 func (ss *session) write(ctx context.Context) {
 	defer ss.stop()
+	defer ss.stream.Close()
 	var waiting []*hub.Frame
 	for {
 		var err error
 		if waiting, err = ss.stream.Next(ctx, waiting); err != nil {
 			return
 		}
-		if err := ss.flush(ctx, waiting); err != nil {
-			ss.stream.Close() // the client has gone, or was told to go
-			return
+		if ss.flush(ctx, waiting) != nil {
+			return // the client has gone, or was told to go
 		}
 		clear(waiting)
 		if cap(waiting) > idleFrames {
@@ -342,7 +343,9 @@ func (ss *session) flush(ctx context.Context, waiting []*hub.Frame) error {
 		if id, ok := f.SummaryOf(); ok {
 			summary, err := ss.summary(ctx, id)
 			if err != nil {
-				return err
+				// What comes after it would leave a hole. The goodbye doesn't wait its turn behind that.
+				goodbye := hub.NewFrame(Encoder{}, Encoder{}.Goodbye(hub.GoodbyeInternal, ss.fail(ctx, err)))
+				return errors.Join(err, ss.send(waiting[begin:i]), ss.send([]*hub.Frame{goodbye}))
 			}
 			waiting[i] = summary
 			f = summary
@@ -363,12 +366,8 @@ var nothing = hub.NewFrame(Encoder{}, nil)
 // summary reads what the user's list shows of a conversation that they have joined or left.
 func (ss *session) summary(ctx context.Context, id chat.ConversationID) (*hub.Frame, error) {
 	summary, ok, err := ss.server.chat.Summary(ctx, ss.caller, id)
-	if err != nil {
-		ss.fail(ctx, err)
-		return nil, err
-	}
-	if !ok {
-		return nothing, nil
+	if err != nil || !ok {
+		return nothing, err
 	}
 	return newFrame(&chatv1.Event{Event: &chatv1.Event_Summary{Summary: summaryToWire(&summary)}}), nil
 }

@@ -330,3 +330,32 @@ func TestTooManyStreamsOfAUserAreRefused(t *testing.T) {
 	second.wantGoodbye(chatv1.GoodbyeReason_GOODBYE_REASON_UNSPECIFIED)
 	open(t, s, binary, ada, &chatv1.Hello{DeviceId: "3"}).until(isCaughtUp)
 }
+
+func TestAClientMayGoAtAnyMoment(t *testing.T) {
+	t.Parallel()
+	s := nodetest.Start(t) // whose end fails the test if a stream is left
+	ada, bob := s.SignUp("ada"), s.SignUp("bob")
+	id := direct(t, s, ada, bob)
+	for n := range 200 {
+		st := dial(t, s, binary, ada)
+		if n%5 > 0 {
+			st.say(0, &chatv1.StreamRequest_Hello{Hello: &chatv1.Hello{}})
+		}
+		if n%5 > 1 {
+			st.say(1, sending(id, "on the way out"))
+		}
+		if n%5 > 2 {
+			if err := st.bidi.CloseRequest(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if n%5 > 0 {
+			for range n / 5 % 4 { // so much of what it gets it takes
+				if _, err := st.receive(); err != nil {
+					break
+				}
+			}
+		}
+		st.cancel()
+	}
+}
