@@ -48,7 +48,7 @@ func readDockerfile(t *testing.T) dockerfile {
 // which it can write /data alone. Without the right to change the root folder, it is run without that.
 func TestImageServesFromNothingButItself(t *testing.T) {
 	d := readDockerfile(t)
-	root := must(os.MkdirTemp("", "natterjack-image-"))(t) // unlike a test's own folder, for everybody
+	root := must(os.MkdirTemp("", "natterjack-image-"))(t) //nolint:usetesting // a test's own folder is not for everybody
 	t.Cleanup(func() { _ = os.RemoveAll(root) })
 	program := filepath.Join(root, "natterjack")
 	build := exec.CommandContext(within(t), "sh", "-c", strings.Replace(d.build, "/natterjack", program, 1))

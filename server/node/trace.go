@@ -116,23 +116,26 @@ var serverFaults = []string{"unknown", "deadline_exceeded", "unimplemented", "in
 // commit tells of a transaction that is over. It stands below the first request in it that is traced, and names the others; one that carries requests of streams
 // alone stands for itself.
 func (t *tracing) commit(s chat.CommitStats) {
-	parent, links, untraced := context.Background(), []trace.Link(nil), false
+	var parent trace.SpanContext
+	var links []trace.Link
+	untraced := false
 	for caller := range s.Callers {
 		span := trace.SpanContextFromContext(caller)
 		switch {
 		case !span.IsSampled():
 			untraced = untraced || span.IsValid()
-		case !trace.SpanContextFromContext(parent).IsValid():
-			parent = trace.ContextWithSpanContext(parent, span)
+		case !parent.IsValid():
+			parent = span
 		case len(links) < maxLinks:
 			links = append(links, trace.Link{SpanContext: span})
 		}
 	}
-	if untraced && !trace.SpanContextFromContext(parent).IsValid() {
+	if untraced && !parent.IsValid() {
 		return // its requests were left out of the sample
 	}
 	now := time.Now()
-	_, span := t.tracer.Start(parent, "commit", trace.WithTimestamp(now.Add(-s.Duration)), trace.WithLinks(links...),
+	ctx := trace.ContextWithSpanContext(context.Background(), parent)
+	_, span := t.tracer.Start(ctx, "commit", trace.WithTimestamp(now.Add(-s.Duration)), trace.WithLinks(links...),
 		trace.WithAttributes(attribute.Int("natterjack.commit.changes", s.Ops)))
 	span.End(trace.WithTimestamp(now))
 }
