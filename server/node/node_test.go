@@ -15,6 +15,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -248,6 +249,29 @@ func TestDataOutlivesANode(t *testing.T) {
 	if _, err := again.Auth(binary, ada).GetAccount(within(t), &authv1.GetAccountRequest{}); err != nil {
 		t.Errorf("after a restart: %v", err)
 	}
+}
+
+func TestTheCommitLogIsTrimmed(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	first := nodetest.Start(t, nodetest.Dir(dir))
+	ada, bob := first.SignUp("ada"), first.SignUp("bob")
+	direct(t, first, ada, bob)
+	direct(t, first, ada, first.SignUp("cyd"))
+	first.Stop()
+	ask := func(sql string) string {
+		t.Helper()
+		out, err := exec.CommandContext(within(t), "sqlite3", filepath.Join(dir, "natterjack.db"), sql).CombinedOutput()
+		if err != nil {
+			t.Fatalf("%v: %s", err, out)
+		}
+		return strings.TrimSpace(string(out))
+	}
+	if n := ask("UPDATE commit_log SET at = 1; SELECT count(*) > 1 FROM commit_log"); n != "1" {
+		t.Fatal("the log has no batches to trim")
+	}
+	nodetest.Start(t, nodetest.Dir(dir))
+	eventually(t, "all but the newest batch of the old log to go", func() bool { return ask("SELECT count(*) FROM commit_log") == "1" })
 }
 
 func TestMigrateTellsAndMovesTheTables(t *testing.T) {

@@ -9,10 +9,12 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/natterjack-chat/natterjack/server/store"
 )
 
 const (
-	// cleanUpEvery is how often sessions and tokens that have run out are removed. Nothing depends on it but the size of tables.
+	// cleanUpEvery is how often sessions and tokens that have run out are removed, and the commit log is trimmed. Nothing depends on it but the size of tables.
 	cleanUpEvery = 10 * time.Minute
 	// cutOff bounds what comes after the grace time is over.
 	cutOff = 5 * time.Second
@@ -135,23 +137,33 @@ func (n *Node) drain(ctx context.Context) error {
 	return err
 }
 
-// cleanUp removes what has run out, now and then.
+// cleanUp removes what has run out, at the start and now and then.
 func (n *Node) cleanUp(ctx context.Context) {
 	every := time.NewTicker(cleanUpEvery)
 	defer every.Stop()
 	for {
+		n.removeOld(ctx)
 		select {
 		case <-every.C:
 		case <-ctx.Done():
 			return
 		}
-		ended, err := n.accounts.CleanUp(ctx)
-		switch {
-		case err != nil && ctx.Err() == nil:
-			n.logger.Warn("removing sessions that have run out failed; trying again later", "error", err)
-		case ended > 0:
-			n.logger.Info("removed sessions that had run out", "sessions", ended)
-		}
+	}
+}
+
+func (n *Node) removeOld(ctx context.Context) {
+	ended, err := n.accounts.CleanUp(ctx)
+	switch {
+	case err != nil && ctx.Err() == nil:
+		n.logger.Warn("removing sessions that have run out failed; trying again later", "error", err)
+	case ended > 0:
+		n.logger.Info("removed sessions that had run out", "sessions", ended)
+	}
+	switch gone, err := n.store.Trim(ctx, store.DefaultRetention); {
+	case err != nil && ctx.Err() == nil:
+		n.logger.Warn("trimming the commit log failed; trying again later", "error", err)
+	case gone > 0:
+		n.logger.Debug("trimmed the commit log", "batches", gone)
 	}
 }
 

@@ -31,7 +31,8 @@ func TestNothingAcknowledgedIsLost(t *testing.T) {
 		},
 		"when the server stands still": func(t *testing.T, server *testservers.Server) {
 			server.Pause(t)
-			time.AfterFunc(1500*time.Millisecond, func() { server.Resume(t) })
+			<-time.After(1500 * time.Millisecond)
+			server.Resume(t)
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
