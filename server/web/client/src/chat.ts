@@ -1,4 +1,4 @@
-import { type Account as WireAccount, type SessionInfo as WireSessionInfo } from "@natterjack/proto/auth/v1/session_pb.js";
+import type { Account as WireAccount, SessionInfo as WireSessionInfo } from "@natterjack/proto/auth/v1/session_pb.js";
 import { ConversationKind, type ConversationSummary } from "@natterjack/proto/chat/v1/conversation_pb.js";
 import type { Message as WireMessage } from "@natterjack/proto/chat/v1/message_pb.js";
 import type {
@@ -19,29 +19,27 @@ import type {
   Timeline,
   User,
 } from "./api.js";
-import { createCalls } from "./calls.js";
 import { Device } from "./device.js";
 import { chatError, toChatError } from "./errors.js";
 import { always, follow } from "./follow.js";
-import { browserKeep, type Keep, memoryKeep } from "./keep.js";
-import { createLink, type LinkParts } from "./link.js";
+import type { LinkParts } from "./link.js";
 import { fromRole, millis, toMessage, toUser } from "./model/records.js";
 import { Cell, Notifier } from "./model/signal.js";
 import { messageView } from "./model/view.js";
 import { browserNetwork, type Network } from "./network.js";
-import { createSession } from "./session.js";
 import { browserStorage, memoryStorage, type Storage } from "./storage.js";
 import { type Surroundings, surroundings } from "./surroundings.js";
 import type { Locks } from "./tabs.js";
 import { uuid7 } from "./uuid.js";
 import type { Calls, Session } from "./wire.js";
+import { createWire, type Wire } from "./wiring.js";
 
 /** What a program may put in place of what browsers have. */
 export interface Parts {
   /** How to reach the server, such as over HTTP/2 in Node. */
   readonly network?: Network;
-  /** How tabs take turns; false: this is the only one. */
-  readonly locks?: Locks | false;
+  /** How tabs take turns. */
+  readonly locks?: Locks;
   readonly surroundings?: Surroundings;
   /** For tests. */
   readonly times?: LinkParts["times"];
@@ -69,12 +67,9 @@ class KeptChat implements Chat {
 
   readonly #notifier = new Notifier();
   readonly #device = new Cell<Device | undefined>(this.#notifier, undefined);
-  readonly #parts: Parts;
   readonly #name: string;
-  readonly #network: Network;
   readonly #storage: Storage;
-  readonly #keep: Keep;
-  readonly #deviceKeep: Keep;
+  readonly #wire: Wire;
   readonly #session: Session;
   readonly #calls: Calls;
   readonly #shared: Locks | undefined;
@@ -87,25 +82,23 @@ class KeptChat implements Chat {
   #closed = false;
 
   constructor(options: ChatOptions, parts: Parts) {
-    this.#parts = parts;
     this.#name = options.storagePrefix ?? "natterjack";
     this.account = new Cell<AccountState>(this.#notifier, { status: "loading" });
-    this.#network = parts.network ?? browserNetwork(options.serverUrl);
     this.#surroundings = parts.surroundings ?? surroundings();
     const memory = options.inMemory === true || typeof indexedDB === "undefined";
     const locks = parts.locks ?? globalThis.navigator?.locks;
     this.#shared = !memory && locks && typeof BroadcastChannel !== "undefined" ? locks : undefined;
-    this.#storage = memory ? memoryStorage() : browserStorage(`${this.#name}-chat`);
-    this.#keep = memory ? memoryKeep() : browserKeep(`${this.#name}-session`);
-    // Tabs that can't agree on one connection have one each: as devices of their own, or each would end the others'.
-    this.#deviceKeep = this.#shared ? this.#keep : memoryKeep();
-    this.#session = createSession({
-      transport: this.#network.calls,
-      keep: this.#keep,
-      deviceName: options.deviceName ?? deviceName(),
-      ...(!memory && { shared: { name: `${this.#name}-session`, ...(locks && { locks }) } }),
+    this.#storage = memory ? memoryStorage() : browserStorage(`${this.#name}.chat`);
+    this.#wire = createWire({
+      network: parts.network ?? browserNetwork(options.serverUrl),
+      storagePrefix: this.#name,
+      ...(options.deviceName !== undefined && { deviceName: options.deviceName }),
+      inMemory: memory,
+      ...(this.#shared ? { locks: this.#shared } : { alone: true }),
+      link: { surroundings: this.#surroundings, ...(parts.times && { times: parts.times }) },
     });
-    this.#calls = createCalls(this.#session, this.#network.calls);
+    this.#session = this.#wire.session;
+    this.#calls = this.#wire.calls;
     const d = <T>(pick: (device: Device) => Observable<T>, otherwise: Observable<T>) =>
       follow(this.#device, () => {
         const device = this.#device.get();
@@ -286,7 +279,11 @@ class KeptChat implements Chat {
       const { messages, nextPageToken } = await this.#calls.chat.searchMessages({ query, conversationId, pageToken });
       const items = messages.map((m) => {
         const known = model.state(m.conversationId)?.record;
-        const view = messageView(toMessage(m), known ?? { id: m.conversationId, peersReadSeq: 0, peersDeliveredSeq: 0 }, model.self);
+        const view = messageView(
+          toMessage(m),
+          known ?? { id: m.conversationId, peersReadSeq: 0, peersDeliveredSeq: 0 },
+          model.self,
+        );
         return { message: view, conversationId: m.conversationId };
       });
       return { items, ...(nextPageToken !== "" && { next: () => page(nextPageToken) }) };
@@ -314,11 +311,8 @@ class KeptChat implements Chat {
     }
     this.#turns = this.#turns.then(async () => {
       await this.#device.get()?.close(false);
-      this.#session.close();
       this.#storage.close();
-      if (this.#deviceKeep !== this.#keep) {
-        this.#deviceKeep.close();
-      }
+      this.#wire.close();
     });
   }
 
@@ -358,17 +352,8 @@ class KeptChat implements Chat {
       calls: this.#calls,
       storage: this.#storage,
       notifier: this.#notifier,
-      link: (options) =>
-        createLink(
-          { session: this.#session, calls: this.#calls, ...options },
-          {
-            network: this.#network,
-            keep: this.#deviceKeep,
-            surroundings: this.#surroundings,
-            ...(this.#parts.times && { times: this.#parts.times }),
-          },
-        ),
-      shared: this.#shared && { name: `${this.#name}-${userId}`, locks: this.#shared },
+      link: (options) => this.#wire.createLink(options),
+      shared: this.#shared && { name: `${this.#name}.chat.${userId}`, locks: this.#shared },
       visible: () => this.#surroundings.visible(),
       arrived: (message, conversation) => {
         for (const listener of this.#arrived) {
@@ -453,27 +438,4 @@ function sessionInfo(s: WireSessionInfo): SessionInfo {
     expireTime: millis(s.expireTime),
     current: s.current,
   };
-}
-
-const browsers: [RegExp, string][] = [
-  [/Edg\//, "Edge"],
-  [/OPR\//, "Opera"],
-  [/Firefox\//, "Firefox"],
-  [/Chrome\//, "Chrome"],
-  [/Safari\//, "Safari"],
-];
-const systems: [RegExp, string][] = [
-  [/Android/, "Android"],
-  [/iPhone|iPad/, "iOS"],
-  [/Windows/, "Windows"],
-  [/Mac OS X/, "macOS"],
-  [/Linux|X11/, "Linux"],
-];
-
-/** What a user recognises this browser by. */
-function deviceName(): string {
-  const agent = globalThis.navigator?.userAgent ?? "";
-  const browser = browsers.find(([pattern]) => pattern.test(agent))?.[1];
-  const system = systems.find(([pattern]) => pattern.test(agent))?.[1];
-  return [browser ?? "A program", system].filter(Boolean).join(" on ");
 }

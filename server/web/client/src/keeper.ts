@@ -1,11 +1,11 @@
-import { ListMessagesRequestSchema } from "@natterjack/proto/chat/v1/chat_service_pb.js";
 import { create, type MessageInitShape } from "@bufbuild/protobuf";
+import { ListMessagesRequestSchema } from "@natterjack/proto/chat/v1/chat_service_pb.js";
 import type { ChatError } from "./api.js";
-import { backoff } from "./backoff.js";
 import { toChatError } from "./errors.js";
 import type { Model } from "./model/model.js";
 import type { Piece, Place } from "./model/piece.js";
 import { type StoredMessage, type Tail, toMessage } from "./model/records.js";
+import { backoff } from "./retries.js";
 import type { Calls } from "./wire.js";
 
 /** A piece that misses more events than this is read anew instead. */
@@ -211,10 +211,13 @@ export class Keeper {
 
   #later(): void {
     if (!this.#closed && this.#timer === undefined) {
-      this.#timer = setTimeout(() => {
-        this.#timer = undefined;
-        this.check();
-      }, backoff(this.#failures++));
+      this.#timer = setTimeout(
+        () => {
+          this.#timer = undefined;
+          this.check();
+        },
+        backoff(this.#failures++),
+      );
     }
   }
 }

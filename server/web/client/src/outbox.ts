@@ -1,12 +1,12 @@
 import { create } from "@bufbuild/protobuf";
 import { timestampMs } from "@bufbuild/protobuf/wkt";
 import { SendMessageRequestSchema } from "@natterjack/proto/chat/v1/request_pb.js";
-import { backoff } from "./backoff.js";
+import type { ChatError } from "./api.js";
 import { chatError, failureOf, toChatError } from "./errors.js";
 import type { OutboxItem, StoredMessage } from "./model/records.js";
+import { backoff } from "./retries.js";
 import { uuid7 } from "./uuid.js";
 import type { Link } from "./wire.js";
-import type { ChatError } from "./api.js";
 
 /** For how long own messages are sent again after a RESET (a rule of the protocol), in milliseconds. */
 const keepStored = 24 * 60 * 60 * 1000;
@@ -88,7 +88,15 @@ export class Outbox {
     check(content);
     const now = Date.now();
     this.#order = Math.max(this.#order + 1, now * 1000);
-    const item: OutboxItem = { id: uuid7(now), conversationId, content, replyTo, created: now, order: this.#order, state: "waiting" };
+    const item: OutboxItem = {
+      id: uuid7(now),
+      conversationId,
+      content,
+      replyTo,
+      created: now,
+      order: this.#order,
+      state: "waiting",
+    };
     // Shown at once, sent once it is kept: a message that was sent must not be sent anew under another id after a reload.
     this.#sending.add(item.id);
     this.take(new Map([[item.id, item]]));

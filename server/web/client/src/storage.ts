@@ -218,7 +218,10 @@ async function write(db: Database, userId: string, change: Change): Promise<void
     return; // signed out, or somebody else is signed in, in another tab
   }
   const done: Promise<unknown>[] = [];
-  const put = <V>(store: "conversations" | "users" | "drafts" | "outbox", values: ReadonlyMap<string, V | undefined> | undefined) => {
+  const put = <V>(
+    store: "conversations" | "users" | "drafts" | "outbox",
+    values: ReadonlyMap<string, V | undefined> | undefined,
+  ) => {
     const s = tx.objectStore(store);
     for (const [key, value] of values ?? []) {
       done.push(value === undefined ? s.delete(key) : s.put(value as never, key));

@@ -125,7 +125,12 @@ export class Tabs {
 
   /** Queues for the lead; with `steal` takes it from a tab that doesn't answer. */
   #queue(steal: boolean): void {
-    this.#hold(this.#options.name, steal ? { steal } : {}, () => this.#lead(true), () => this.#lead(false));
+    this.#hold(
+      this.#options.name,
+      steal ? { steal } : {},
+      () => this.#lead(true),
+      () => this.#lead(false),
+    );
   }
 
   #hold(name: string, options: { steal?: true } | { steal?: boolean }, got: () => void, lost?: () => void): void {

@@ -1,7 +1,7 @@
 import type { Message, Observable, Timeline, TimelineState } from "./api.js";
 import { Keeper, type KeeperOptions } from "./keeper.js";
-import { type Notifier, Signal } from "./model/signal.js";
 import type { Tail } from "./model/records.js";
+import { type Notifier, Signal } from "./model/signal.js";
 
 /** How many messages one page of a timeline has. */
 const pageSize = 50;

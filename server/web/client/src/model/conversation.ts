@@ -101,7 +101,8 @@ export class ConversationState {
   /** Merges a newer state of the whole conversation; marks never go back by it. */
   summary(s: StoredConversation): void {
     const r = this.record;
-    if (s.lastSeq < r.lastSeq) { // older than what the events told
+    if (s.lastSeq < r.lastSeq) {
+      // older than what the events told
       this.marks(s.own, true);
       for (const p of s.peers) {
         this.marks(p, false);
@@ -129,7 +130,12 @@ export class ConversationState {
       return false;
     }
     if (message?.seq === seq) {
-      this.set(this.#arrived({ ...r, lastSeq: seq, lastMessage: message, lastOrdinal: message.ordinal, updateTime: message.time }, message));
+      this.set(
+        this.#arrived(
+          { ...r, lastSeq: seq, lastMessage: message, lastOrdinal: message.ordinal, updateTime: message.time },
+          message,
+        ),
+      );
       return true;
     }
     const changesLast = message !== undefined && message.seq === r.lastMessage?.seq;

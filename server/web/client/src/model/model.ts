@@ -1,6 +1,6 @@
 import type {
-  Conversation as WireConversation,
   ConversationSummary,
+  Conversation as WireConversation,
   Receipt as WireReceipt,
 } from "@natterjack/proto/chat/v1/conversation_pb.js";
 import type { Message as WireMessage } from "@natterjack/proto/chat/v1/message_pb.js";
@@ -15,10 +15,10 @@ import {
   type Marks,
   millis,
   type OutboxItem,
-  sameUser,
   type StoredConversation,
   type StoredMember,
   type StoredMessage,
+  sameUser,
   toConversation,
   toMarks,
   toMessage,
@@ -402,7 +402,8 @@ export class Model {
       this.#want((o) => o.refetch.add(id));
       return;
     }
-    if (head < c.record.lastSeq) { // the log has lost its end: what was told is no longer true
+    if (head < c.record.lastSeq) {
+      // the log has lost its end: what was told is no longer true
       this.drop(id);
       this.#want((o) => o.refetch.add(id));
       return;
@@ -498,7 +499,6 @@ export class Model {
     this.#invalidated(id);
   }
 
-
   /** Forgets all conversations. */
   reset(): void {
     for (const id of [...this.#states.keys()]) {
@@ -528,7 +528,6 @@ export class Model {
     }
     return piece;
   }
-
 
   close(id: string, piece: Piece): void {
     this.#states.get(id)?.pieces.delete(piece);

@@ -6,12 +6,12 @@ import type { Timestamp } from "@bufbuild/protobuf/wkt";
 import {
   ConversationKind,
   type ConversationSummary,
-  type Member as WireMember,
   MemberRole,
+  type Member as WireMember,
   type Receipt as WireReceipt,
 } from "@natterjack/proto/chat/v1/conversation_pb.js";
 import type { Message as WireMessage } from "@natterjack/proto/chat/v1/message_pb.js";
-import { type Presence as WirePresence, PresenceState, type User as WireUser } from "@natterjack/proto/chat/v1/user_pb.js";
+import { PresenceState, type Presence as WirePresence, type User as WireUser } from "@natterjack/proto/chat/v1/user_pb.js";
 import type { Presence, Role, User } from "../api.js";
 import type { Failure } from "../errors.js";
 

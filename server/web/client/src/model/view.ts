@@ -12,7 +12,11 @@ export function deliveryOf(seq: number, c: Pick<StoredConversation, "peersReadSe
 }
 
 /** A message as its conversation's record and the own user make it. */
-export function messageView(m: StoredMessage, c: Pick<StoredConversation, "id" | "peersReadSeq" | "peersDeliveredSeq">, self: string): Message {
+export function messageView(
+  m: StoredMessage,
+  c: Pick<StoredConversation, "id" | "peersReadSeq" | "peersDeliveredSeq">,
+  self: string,
+): Message {
   const mine = m.senderId === self;
   return {
     // The outbox has the same key, so that a list keeps the row. Another user's client ids are not ours to trust.
