@@ -20,9 +20,7 @@ function block(value: Block): ReactNode {
   switch (value.kind) {
     case "code":
       return (
-        // Long lines are scrolled, which has to work by keyboard too.
-        // biome-ignore lint/a11y/noNoninteractiveTabindex: a scrolling region needs it
-        <pre dir="ltr" tabIndex={0} aria-label={value.language === "" ? "Code" : `Code, ${value.language}`} role="group">
+        <pre dir="ltr">
           {value.language !== "" && <span className="text-language">{value.language}</span>}
           <code>{value.text}</code>
         </pre>
