@@ -1,0 +1,3 @@
+export default function Auth({ reason }: { reason?: "revoked" | "expired" | undefined }) {
+  return <p>{reason}</p>;
+}

@@ -1,0 +1,3 @@
+export default function Details({ id }: { id: string }) {
+  return <p>{id}</p>;
+}

@@ -1,0 +1,3 @@
+export function Conversations({ open }: { open: string | undefined; details: boolean }) {
+  return <p>{open}</p>;
+}
