@@ -1,6 +1,6 @@
 import type { Message } from "@natterjack/client";
 import { describe, expect, it } from "vitest";
-import { countAfter, nextMessageRow, type Row, rowOfSeq, rowsOf } from "./rows.js";
+import { nextMessageRow, oldestKey, type Row, rowOfSeq, rowsOf, withEnds } from "./rows.ts";
 
 const noon = new Date(2026, 4, 6, 12, 0).getTime();
 const minute = 60_000;
@@ -67,6 +67,15 @@ describe("rows", () => {
     expect(all.slice(-3).map((row) => row.key)).toEqual(later.slice(-3).map((row) => row.key));
   });
 
+  it("say what is at both ends", () => {
+    const kinds = (hasOlder: boolean, hasNewer: boolean) =>
+      withEnds(rowsOf([message(1)], 1, hasOlder), { hasOlder, hasNewer }).map((row) => row.kind);
+    expect(kinds(false, false)).toEqual(["beginning", "day", "message"]);
+    expect(kinds(true, true)).toEqual(["older", "day", "message", "newer"]);
+    expect(oldestKey(withEnds(rowsOf([message(4)], 4, true), { hasOlder: true, hasNewer: false }))).toBe("m4");
+    expect(oldestKey([])).toBeUndefined();
+  });
+
   it("are found by seq and by direction", () => {
     const rows = rowsOf([message(1), message(2)], 1, false);
     expect(rowOfSeq(rows, 2)).toBe(3);
@@ -74,14 +83,5 @@ describe("rows", () => {
     expect(nextMessageRow(rows, 3, -1)).toBe(1);
     expect(nextMessageRow(rows, 1, -1)).toBe(-1);
     expect(nextMessageRow(rows, rows.length, -1)).toBe(3);
-  });
-});
-
-describe("the count of new messages", () => {
-  it("has others' messages after the place only", () => {
-    const messages = [message(1), message(2), message(3, { mine: true }), message(4, { deleted: true }), message(5)];
-    expect(countAfter(messages, 1)).toBe(2);
-    expect(countAfter(messages, 5)).toBe(0);
-    expect(countAfter([...messages, message(0, { mine: true })], 2)).toBe(1);
   });
 });

@@ -6,6 +6,8 @@ import type { Message } from "@natterjack/client";
 export type Row =
   | { readonly kind: "day"; readonly key: string; readonly time: number }
   | { readonly kind: "new"; readonly key: string }
+  /** An end of what is loaded: there is more on this side, or it is the beginning of the conversation. */
+  | { readonly kind: "older" | "newer" | "beginning"; readonly key: string }
   | {
       readonly kind: "message";
       readonly key: string;
@@ -55,15 +57,15 @@ export function nextMessageRow(rows: readonly Row[], at: number, direction: 1 | 
   return -1;
 }
 
-/** How many of the newest messages of others come after this `seq`. */
-export function countAfter(messages: readonly Message[], seq: number): number {
-  let count = 0;
-  for (let at = messages.length - 1; at >= 0; at--) {
-    const message = messages[at] as Message;
-    if (message.seq !== 0 && message.seq <= seq) break;
-    if (!message.mine && !message.deleted) count++;
-  }
-  return count;
+/** The rows with what stands at their two ends. */
+export function withEnds(rows: readonly Row[], { hasOlder, hasNewer }: { hasOlder: boolean; hasNewer: boolean }): Row[] {
+  const start: Row = hasOlder ? { kind: "older", key: "older" } : { kind: "beginning", key: "beginning" };
+  return hasNewer ? [start, ...rows, { kind: "newer", key: "newer" }] : [start, ...rows];
+}
+
+/** The key of the oldest message, or undefined where there is none. */
+export function oldestKey(rows: readonly Row[]): string | undefined {
+  return rows[nextMessageRow(rows, -1, 1)]?.key;
 }
 
 function firstNew(messages: readonly Message[], readSeq: number, hasOlder: boolean): number {

@@ -1,7 +1,7 @@
 /** How times, people and states are said. */
 
 import type { Delivery, Message, Presence, User } from "@natterjack/client";
-import { parse, plainText } from "./text/parse.js";
+import { parse, plainText } from "./text/parse.ts";
 
 const clock = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit" });
 const weekday = new Intl.DateTimeFormat(undefined, { weekday: "long" });

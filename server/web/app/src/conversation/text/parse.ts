@@ -4,7 +4,7 @@
  * length of the text only: every mark is opened once and closed once, and nothing nests deeper than there are kinds of marks.
  */
 
-import { findLinks } from "./links.js";
+import { findLinks } from "./links.ts";
 
 /** A piece of a line. A string is text as it is. */
 export type Inline =

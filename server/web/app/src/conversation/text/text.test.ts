@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
-import { emojiCount } from "./emoji.js";
-import { findLinks, safeHref } from "./links.js";
-import { type Block, type Inline, inline, parse, plainText } from "./parse.js";
+import { emojiCount } from "./emoji.ts";
+import { findLinks, safeHref } from "./links.ts";
+import { type Block, type Inline, inline, parse, plainText } from "./parse.ts";
 
 const bold = (...children: Inline[]): Inline => ({ kind: "bold", children });
 const italic = (...children: Inline[]): Inline => ({ kind: "italic", children });

@@ -1,19 +1,20 @@
 /** Shows a parsed message. Everything becomes a React element or text: there is no way from a message to HTML. */
 
 import { Fragment, memo, type ReactNode } from "react";
-import { emojiCount } from "./emoji.js";
-import { type Block, type Inline, parse } from "./parse.js";
+import { emojiCount } from "./emoji.ts";
+import styles from "./message-text.module.css";
+import { type Block, type Inline, parse } from "./parse.ts";
 
 /** The content of a message. Emoji alone are large. */
 export const MessageText = memo(function MessageText({ content }: { content: string }) {
   const emoji = emojiCount(content);
   if (emoji > 0)
     return (
-      <div className="text-emoji" data-few={emoji <= 3 || undefined} dir="auto">
+      <div className={styles.emoji} data-few={emoji <= 3 || undefined} dir="auto">
         {content.trim()}
       </div>
     );
-  return <div className="text">{keyed(parse(content).map(block))}</div>;
+  return <div className={styles.text}>{keyed(parse(content).map(block))}</div>;
 });
 
 function block(value: Block): ReactNode {
@@ -21,7 +22,7 @@ function block(value: Block): ReactNode {
     case "code":
       return (
         <pre dir="ltr">
-          {value.language !== "" && <span className="text-language">{value.language}</span>}
+          {value.language !== "" && <span className={styles.language}>{value.language}</span>}
           <code>{value.text}</code>
         </pre>
       );
@@ -43,7 +44,7 @@ function piece(value: Inline): ReactNode {
       return <s>{keyed(value.children.map(piece))}</s>;
     case "code":
       return (
-        <code dir="ltr" className="text-code">
+        <code dir="ltr" className={styles.code}>
           {value.text}
         </code>
       );
