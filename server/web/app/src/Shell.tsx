@@ -4,6 +4,7 @@ import { ConnectionBanner } from "./ConnectionBanner.tsx";
 import { Conversations } from "./list/Conversations.tsx";
 import { type Place, paths, readPlace } from "./paths.ts";
 import styles from "./shell.module.css";
+import { Title } from "./Title.tsx";
 import { cx } from "./ui/cx.ts";
 import { Empty } from "./ui/Empty.tsx";
 import { Spinner } from "./ui/Spinner.tsx";
@@ -25,6 +26,7 @@ export function Shell() {
   const open = "id" in place ? place.id : undefined;
   return (
     <div className={styles.frame}>
+      <Title open={open} />
       <ConnectionBanner />
       <div className={styles.panes} data-view={viewOf(place)}>
         <nav className={cx(styles.pane, styles.list)} aria-label="Conversations">

@@ -50,13 +50,19 @@ export function useTyping(conversationId: string): readonly User[] {
   return useObservable(useMemo(() => chat.typing(conversationId), [chat, conversationId]));
 }
 
-export function useUser(id: string): User | undefined {
-  const chat = useChat();
-  return useObservable(useMemo(() => chat.user(id), [chat, id]));
+/** A value that never changes, as an observable. */
+function constant<T>(value: T): Observable<T> {
+  return { get: () => value, subscribe: () => () => {} };
 }
 
-const unknownPresence: Presence = { state: "unknown" };
-const nobody: Observable<Presence> = { get: () => unknownPresence, subscribe: () => () => {} };
+const noUser = constant<User | undefined>(undefined);
+const nobody = constant<Presence>({ state: "unknown" });
+
+/** A user, loaded when first asked for; none without an id. */
+export function useUser(id: string | undefined): User | undefined {
+  const chat = useChat();
+  return useObservable(useMemo(() => (id === undefined ? noUser : chat.user(id)), [chat, id]));
+}
 
 /** The presence of a user, watched while the component is there; unknown without an id. */
 export function usePresence(userId: string | undefined): Presence {

@@ -19,7 +19,7 @@ interface AvatarProps {
 /** A picture of somebody, or initials where there is none or it does not load. It stands beside the name: screen readers pass over it. */
 export function Avatar({ id, name, url, size = 40, presence, square = false }: AvatarProps) {
   const [broken, setBroken] = useState<string>();
-  const picture = url !== undefined && url.startsWith("https://") && url !== broken;
+  const picture = url?.startsWith("https://") && url !== broken;
   return (
     <span className={cx(styles.avatar, styles[`size${size}`], square && styles.square)} data-hue={hueOf(id)} aria-hidden="true">
       <span className={styles.face}>

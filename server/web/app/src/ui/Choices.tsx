@@ -46,7 +46,14 @@ export function Switch({ label, hint, checked, disabled, onChange }: SwitchProps
         <span>{label}</span>
         {hint !== undefined && <span className={styles.hint}>{hint}</span>}
       </span>
-      <input type="checkbox" role="switch" checked={checked} disabled={disabled} onChange={(e) => onChange(e.target.checked)} />
+      <input
+        type="checkbox"
+        role="switch"
+        aria-checked={checked}
+        checked={checked}
+        disabled={disabled}
+        onChange={(e) => onChange(e.target.checked)}
+      />
     </label>
   );
 }

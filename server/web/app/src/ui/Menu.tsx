@@ -85,7 +85,7 @@ function choices(menu: Element): HTMLElement[] {
 
 function moveFocus(event: KeyboardEvent<HTMLElement>) {
   const all = choices(event.currentTarget);
-  const now = all.findIndex((c) => c === document.activeElement);
+  const now = all.findIndex((c) => c.matches(":focus"));
   const next = target(event.key, all, now);
   if (next !== undefined) {
     event.preventDefault();

@@ -3,7 +3,7 @@ const gap = 6;
 
 /**
  * Puts an element of the top layer below what it belongs to, or above where there is more room; its beginning under that one's beginning, moved as far as
- * is needed to stay in the window.
+ * is needed to stay in the window. Its style says so by `left: var(--at-x)` and `top: var(--at-y)`.
  */
 export function placeBeside(element: HTMLElement, at: Element | DOMPointReadOnly): void {
   const anchor = at instanceof Element ? at.getBoundingClientRect() : new DOMRect(at.x, at.y, 0, 0);
@@ -13,8 +13,8 @@ export function placeBeside(element: HTMLElement, at: Element | DOMPointReadOnly
   const top = below ? anchor.bottom + gap : anchor.top - height - gap;
   const startAtRight = getComputedStyle(element).direction === "rtl";
   const left = startAtRight ? anchor.right - width : anchor.left;
-  element.style.left = `${clamp(left, gap, innerWidth - width - gap)}px`;
-  element.style.top = `${clamp(top, gap, innerHeight - height - gap)}px`;
+  element.style.setProperty("--at-x", `${clamp(left, gap, innerWidth - width - gap)}px`);
+  element.style.setProperty("--at-y", `${clamp(top, gap, innerHeight - height - gap)}px`);
 }
 
 function clamp(value: number, low: number, high: number): number {
