@@ -428,6 +428,23 @@ func TestAnAddressHasSoManyStreamsWhateverCarriesThem(t *testing.T) {
 	}
 }
 
+func TestAnAddressHasItsRateOfHandshakes(t *testing.T) {
+	t.Parallel()
+	s := nodetest.Start(t, nodetest.Config(func(c *node.Config) {
+		c.RPC.AddressRate, c.RPC.AddressBurst = 1, 1
+		c.TrustedProxies = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}
+	}))
+	from := upgradeHeader(map[string]string{"X-Forwarded-For": "192.0.2.7"})
+	var last int
+	for range 5 {
+		res, _ := knock(t, s, chatv1connect.ChatServiceStreamProcedure, from) //nolint:bodyclose // closed with the connection
+		last = res.StatusCode
+	}
+	if last != http.StatusTooManyRequests {
+		t.Errorf("the fifth of one second is answered by %d", last)
+	}
+}
+
 func TestAServerThatGoesDownTellsThoseWhoHaveNotSaidHello(t *testing.T) {
 	t.Parallel()
 	s := nodetest.Start(t)
