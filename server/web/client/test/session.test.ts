@@ -7,10 +7,9 @@ import { AuthService } from "@natterjack/proto/auth/v1/auth_service_pb.js";
 import { afterEach, beforeAll, expect, onTestFinished, test, vi } from "vitest";
 import type { Network } from "../src/network.js";
 import type { Wire } from "../src/wiring.js";
-import { Locks } from "./locks.js";
 import { Server } from "./server.js";
 import { eventually, until } from "./until.js";
-import { newUser, open, webSocketNetwork } from "./wire.js";
+import { Locks, newUser, open, webSocketNetwork } from "./wire.js";
 
 let server: Server;
 beforeAll(async () => {
