@@ -53,7 +53,7 @@ export class Keeper {
     this.conversationId = conversationId;
     this.#limit = limit;
     this.#changed = changed;
-    this.piece = options.model.open(conversationId, () => this.#heard());
+    this.piece = options.model.pieces.open(conversationId, () => this.#heard());
   }
 
   loading(place: Place): boolean {
@@ -102,7 +102,7 @@ export class Keeper {
   close(): Tail | undefined {
     this.#closed = true;
     clearTimeout(this.#timer);
-    this.#options.model.close(this.conversationId, this.piece);
+    this.#options.model.pieces.close(this.conversationId, this.piece);
     return this.tail();
   }
 
