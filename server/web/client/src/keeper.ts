@@ -42,6 +42,7 @@ export class Keeper {
   readonly #changed: () => void;
   readonly #limit: number;
   readonly #loads = new Map<Place, Promise<void>>();
+  #begun = false;
   #repairing = false;
   #failures = 0;
   #timer: ReturnType<typeof setTimeout> | undefined;
@@ -60,20 +61,18 @@ export class Keeper {
     return this.#loads.has(place);
   }
 
-  /** Begins with what was kept, if anything was. */
-  restore(tail: Tail | undefined): void {
+  /** Begins, with what was kept if anything was. */
+  begin(tail?: Tail): void {
+    this.#begun = true;
     if (tail && !this.piece.loaded && this.#known) {
-      const { known } = this.piece;
       this.piece.restore(tail);
-      this.piece.known = Math.max(known, tail.cursor);
-      this.piece.stale = this.piece.known - tail.cursor > maxRepair;
     }
     this.check();
   }
 
   /** Does what is needed: reads the piece, or fetches what it misses. Call it when something may have changed. */
   check(): void {
-    if (this.#closed || this.#timer !== undefined || !this.#options.live()) {
+    if (!this.#begun || this.#closed || this.#timer !== undefined || !this.#options.live()) {
       return;
     }
     if (!this.#known) {

@@ -187,6 +187,7 @@ export class Piece {
     this.hasOlder = tail.hasOlder;
     this.atHead = true;
     this.loaded = true;
+    this.stale = false;
     this.#holed = false;
     this.#changed();
   }
