@@ -19,21 +19,27 @@ export function newName(stem: string): string {
 
 /** Somebody with an account who uses the API and no browser: prepares what a test begins with, and acts from elsewhere. */
 export class Person {
+  private readonly calls: ReturnType<typeof connect>;
+  private readonly connection: Http2SessionManager;
+
   private constructor(
+    readonly url: string,
     readonly id: string,
     readonly username: string,
-    private readonly calls: ReturnType<typeof connect>,
-    private readonly connection: Http2SessionManager,
-  ) {}
+    readonly token: string,
+  ) {
+    this.connection = new Http2SessionManager(url);
+    this.calls = connect(url, this.connection, token);
+  }
 
   /** Makes an account on the server at `url`, named `displayName` and with a username of its own. */
   static async signUp(url: string, displayName: string, username = newName("person")): Promise<Person> {
-    let token = "";
     const connection = new Http2SessionManager(url);
-    const calls = connect(url, connection, () => token);
-    const { user, session } = await calls.auth.signUp({ username, password, displayName, deviceName: "API" });
-    token = session?.accessToken ?? "";
-    return new Person(user?.id ?? "", username, calls, connection);
+    const { auth } = connect(url, connection);
+    const { user, session } = await auth.signUp({ username, password, displayName, deviceName: "API" });
+    connection.abort();
+    if (!user || !session) throw new Error("the server answered without the account");
+    return new Person(url, user.id, username, session.accessToken);
   }
 
   get chat() {
@@ -104,9 +110,9 @@ export class Person {
   }
 }
 
-function connect(baseUrl: string, sessionManager: Http2SessionManager, token: () => string) {
+function connect(baseUrl: string, sessionManager: Http2SessionManager, token?: string) {
   const authorize: Interceptor = (next) => (request) => {
-    if (token()) request.header.set("Authorization", `Bearer ${token()}`);
+    if (token) request.header.set("Authorization", `Bearer ${token}`);
     return next(request);
   };
   const transport = createConnectTransport({ baseUrl, httpVersion: "2", sessionManager, interceptors: [authorize] });

@@ -73,7 +73,16 @@ export async function choose(page: Page, text: string, action: string): Promise<
   await page.getByRole("menu").getByRole("menuitem", { name: action, exact: true }).click();
 }
 
+/** Signs out by the settings page. */
 export async function signOut(page: Page): Promise<void> {
   await page.goto("/settings");
-  await page.getByRole("button", { name: "Sign out", exact: true }).click();
+  await page.getByRole("button", { name: "Sign out" }).click();
+  await page.getByRole("dialog").getByRole("button", { name: "Sign out" }).click();
+}
+
+/** Waits until the service worker has all that a start without a network needs. */
+export async function installed(page: Page): Promise<void> {
+  await page.evaluate(async () => {
+    await navigator.serviceWorker.ready;
+  });
 }

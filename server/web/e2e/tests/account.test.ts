@@ -1,4 +1,5 @@
-import { newName, Person, password } from "../harness/person.js";
+import type { Page } from "playwright-core";
+import { Person, password } from "../harness/person.js";
 import { expect, test } from "../harness/test.js";
 import { conversations, signIn, signOut, signUp } from "../harness/ui.js";
 
@@ -24,7 +25,7 @@ test("signing out leaves nothing of the account in the browser", async ({ open, 
   await conversations(page).getByText("a secret of ours").waitFor();
   await signOut(page);
   await page.getByRole("button", { name: "Sign in" }).waitFor();
-  expect(await page.evaluate(() => document.body.innerText)).not.toContain("a secret of ours");
+  expect(await page.evaluate(() => document.body.textContent)).not.toContain("a secret of ours");
   expect(await stored(page)).not.toMatch(/a secret of ours|nja_|njr_/);
 });
 
@@ -54,9 +55,29 @@ test("a session that is revoked on another device ends here at once, with a word
   await conversations(other).waitFor();
 
   await other.goto("/settings");
-  await other.getByRole("button", { name: /Sign out.*other/ }).click();
+  await other.getByRole("button", { name: "End all other sessions" }).click();
+  await other.getByRole("dialog").getByRole("button", { name: "End", exact: true }).click();
   await lostPage.getByText("This session was ended").waitFor();
   await lostPage.getByRole("button", { name: "Sign in" }).waitFor();
   await other.reload();
   await conversations(other).waitFor();
 });
+
+/** All that the browser keeps for the page, as text. */
+function stored(page: Page): Promise<string> {
+  return page.evaluate(async () => {
+    const done = <T>(request: IDBRequest<T>) =>
+      new Promise<T>((resolve, reject) => {
+        request.onsuccess = () => resolve(request.result);
+        request.onerror = () => reject(request.error);
+      });
+    const all: unknown[] = [{ ...localStorage }, { ...sessionStorage }, document.cookie];
+    for (const { name } of await indexedDB.databases()) {
+      const database = await done(indexedDB.open(name ?? ""));
+      for (const store of database.objectStoreNames)
+        all.push(store, await done(database.transaction(store).objectStore(store).getAll()));
+      database.close();
+    }
+    return JSON.stringify(all, (_, value) => (typeof value === "bigint" ? String(value) : value));
+  });
+}

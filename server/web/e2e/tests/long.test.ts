@@ -1,3 +1,4 @@
+import type { Page } from "playwright-core";
 import { Person } from "../harness/person.js";
 import { expect, test } from "../harness/test.js";
 import { message, openConversation, send, signUp, state, timeline } from "../harness/ui.js";
@@ -36,3 +37,16 @@ test("a conversation of 50,000 messages scrolls back without losing its place, a
   await send(page, "noted");
   await state(page, "noted", /Sent|Delivered/).waitFor();
 });
+
+async function jumpToNewest(page: Page): Promise<void> {
+  await page.getByRole("button", { name: /Jump to the newest message/ }).click();
+}
+
+/** The number of the first entry of which something is in view. */
+function firstSeen(page: Page): Promise<number> {
+  return timeline(page).evaluate((log) => {
+    const top = log.getBoundingClientRect().top;
+    const rows = [...log.querySelectorAll("article")].filter((row) => row.getBoundingClientRect().bottom > top);
+    return Number(/entry (\d+)\./.exec(rows[0]?.textContent ?? "")?.[1]);
+  });
+}

@@ -12,7 +12,7 @@ const hostile = [
   `javascript:document.title='owned'`,
   `data:text/html,<script>document.title='owned'</script>`,
   "`<b>code</b>` **<i>bold</i>** <u>plain</u>",
-  "{{constructor.constructor('alert(1)')()}} ${alert(1)}",
+  "{{constructor.constructor('alert(1)')()}}",
   "&lt;b&gt; &amp; &#60;b&#62;",
 ];
 
