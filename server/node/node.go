@@ -142,7 +142,7 @@ func (n *Node) wire() (err error) {
 	n.health = rpc.NewHealth(map[string]func(context.Context) error{"store": n.checkStore, "hub": n.checkHub}, helpful)
 	r := rpc.Config{
 		Chat: n.chat, Hub: n.hub, Accounts: n.accounts, Auth: rpc.NewAuthHandler(n.accounts), Presence: n.presence, Health: n.health,
-		Logger: n.logger, Limits: c.RPC, TrustedProxies: c.TrustedProxies, Observe: n.metrics.request,
+		Logger: n.logger, Limits: c.RPC, TrustedProxies: c.TrustedProxies, AllowedOrigins: c.AllowedOrigins, Observe: n.metrics.request,
 	}
 	if n.tracing != nil {
 		r.Trace = n.tracing.request
