@@ -38,11 +38,9 @@ export const MessageRow = memo(function MessageRow(props: MessageRowProps) {
   const longPress = useLongPress((at) => isLive(message) && actions.openMenu(message, at));
   const others = group && !message.mine;
   return (
-    // biome-ignore lint/a11y/noNoninteractiveElementInteractions: keys and the context menu only open what buttons inside open too
     <article
       ref={row}
       className={cx(styles.row, message.mine && styles.mine, others && styles.others, first && styles.first, last && styles.last)}
-      // biome-ignore lint/a11y/noNoninteractiveTabindex: one row is in the order of Tab, arrow keys reach the rest
       tabIndex={current ? 0 : -1}
       aria-label={messageLabel(message, name, message.editTime !== undefined)}
       data-row={message.key}
@@ -136,7 +134,7 @@ function Tools({ message, actions }: { message: Message; actions: RowActions }):
 
 function Failed({ message, actions }: { message: Message; actions: RowActions }) {
   return (
-    <div className={styles.failure} role="group" aria-label="Not sent">
+    <div className={styles.failure}>
       <span>Not sent. {message.error !== undefined && explain(message.error)}</span>
       <Button look="plain" onClick={() => actions.retry(message)}>
         Try again

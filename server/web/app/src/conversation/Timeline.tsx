@@ -1,6 +1,6 @@
 import type { Conversation, Message, Timeline as TimelineOf, TimelineState } from "@natterjack/client";
-import { type ReactElement, type Ref, useCallback, useImperativeHandle, useMemo, useRef } from "react";
-import { Virtualizer } from "virtua";
+import { type ReactElement, type Ref, useImperativeHandle, useRef } from "react";
+import { Virtualizer, type VirtualizerHandle } from "virtua";
 import { explain, useObservable } from "../chat.ts";
 import { Badge } from "../ui/Badge.tsx";
 import { Button } from "../ui/Button.tsx";
@@ -14,7 +14,7 @@ import type { Row } from "./rows.ts";
 import styles from "./timeline.module.css";
 import { useReadMark } from "./useReadMark.ts";
 import { useRowFocus, useRows } from "./useRows.ts";
-import { type Scroll, useScroll } from "./useScroll.ts";
+import { useScroll } from "./useScroll.ts";
 import { dayName } from "./words.ts";
 
 /** What others in the pane ask of the timeline. */
@@ -38,22 +38,17 @@ interface TimelineProps {
 export function Timeline({ conversation, timeline, actions, startAt, ref }: TimelineProps) {
   const state = useObservable(timeline);
   const rows = useRows(state);
-  const scrollRef = useRef<Scroll>(undefined);
-  const look = useReadMark(
-    conversation.id,
-    rows,
-    useCallback(() => scrollRef.current, []),
-  );
-  const scroll = useScroll(timeline, state, rows, look, startAt);
-  const focus = useRowFocus(rows, scroll);
-  const { list, scroller, jumpTo, jumpToEnd } = scroll;
-  scrollRef.current = scroll;
+  const list = useRef<VirtualizerHandle>(null);
+  const scroller = useRef<HTMLDivElement>(null);
+  const moved = useReadMark(conversation.id, rows, { list, scroller });
+  const scroll = useScroll({ list, scroller, timeline, state, rows, startAt, moved });
+  const focus = useRowFocus(rows, { list, scroller });
+  const { jumpTo, jumpToEnd } = scroll;
   useImperativeHandle(ref, () => ({ jumpTo, jumpToEnd, lastOwn: () => lastOwn(timeline.get().messages) }), [
     jumpTo,
     jumpToEnd,
     timeline,
   ]);
-  const actionsHere = useMemo(() => ({ ...actions, jumpTo }), [actions, jumpTo]);
 
   const draw = (row: Row): ReactElement => {
     if (row.kind !== "message")
@@ -65,7 +60,7 @@ export function Timeline({ conversation, timeline, actions, startAt, ref }: Time
       <MessageRow
         key={row.key}
         {...{ message, first, last, group, lit, timeline }}
-        actions={actionsHere}
+        actions={actions}
         current={row.key === focus.current}
       />
     );
@@ -75,7 +70,6 @@ export function Timeline({ conversation, timeline, actions, startAt, ref }: Time
   return (
     <div className={styles.frame}>
       {/* Rows come and go while one scrolls, so that the log itself must not be read out; NewMessages says what is new. */}
-      {/* biome-ignore lint/a11y/noNoninteractiveElementInteractions: arrow keys move between rows, which are focused one by one */}
       <div
         ref={scroller}
         role="log"

@@ -1,7 +1,7 @@
 import type { TimelineState } from "@natterjack/client";
 import { type KeyboardEvent, useCallback, useEffect, useMemo, useRef, useState } from "react";
 import { nextMessageRow, type Row, rowsOf, withEnds } from "./rows.ts";
-import type { Scroll } from "./useScroll.ts";
+import type { Box } from "./useScroll.ts";
 
 /** The rows of what is loaded. */
 export function useRows({ messages, openedReadSeq, hasOlder, hasNewer }: TimelineState): readonly Row[] {
@@ -12,7 +12,7 @@ export function useRows({ messages, openedReadSeq, hasOlder, hasNewer }: Timelin
 }
 
 /** The rows as a list in which one is reached by Tab and the others by arrow keys. Without a choice it is the newest message. */
-export function useRowFocus(rows: readonly Row[], { list, scroller }: Scroll) {
+export function useRowFocus(rows: readonly Row[], { list, scroller }: Box) {
   const [chosen, choose] = useState<string>();
   const latest = useRef(rows);
   useEffect(() => {

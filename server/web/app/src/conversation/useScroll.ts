@@ -17,9 +17,13 @@ const litTime = 2500;
 /** What is to be shown as soon as it is there. */
 type Goal = { readonly kind: "opening" } | { readonly kind: "seq"; readonly seq: number } | { readonly kind: "end" };
 
-export interface Scroll {
+/** The list and the element in which it is scrolled. */
+export interface Box {
   readonly list: RefObject<VirtualizerHandle | null>;
   readonly scroller: RefObject<HTMLDivElement | null>;
+}
+
+export interface Scroll {
   /** To be given to the list with these rows: rows were added at its start. */
   readonly shift: boolean;
   /** The newest message is in view, and stays so. */
@@ -32,16 +36,17 @@ export interface Scroll {
   readonly onResize: () => void;
 }
 
-/** `moved` is called after the reader may have come to see something else. */
-export function useScroll(
-  timeline: Timeline,
-  state: TimelineState,
-  rows: readonly Row[],
-  moved: () => void,
-  startAt?: number,
-): Scroll {
-  const list = useRef<VirtualizerHandle>(null);
-  const scroller = useRef<HTMLDivElement>(null);
+interface ScrollOptions extends Box {
+  readonly timeline: Timeline;
+  readonly state: TimelineState;
+  readonly rows: readonly Row[];
+  /** The message to begin at, where it isn't the first new one. */
+  readonly startAt?: number | undefined;
+  /** Called after the reader may have come to see something else. */
+  readonly moved: () => void;
+}
+
+export function useScroll({ list, timeline, state, rows, startAt, moved }: ScrollOptions): Scroll {
   const latest = useRef({ state, rows, moved });
   const goal = useRef<Goal | undefined>(startAt === undefined ? { kind: "opening" } : { kind: "seq", seq: startAt });
   const following = useRef(startAt === undefined);
@@ -57,9 +62,9 @@ export function useScroll(
     if (box === null || goal.current !== undefined || state.loading !== "none" || state.error !== undefined) return;
     if (state.hasOlder && box.scrollOffset < ahead) void timeline.loadOlder();
     else if (state.hasNewer && box.scrollSize - box.scrollOffset - box.viewportSize < ahead) void timeline.loadNewer();
-  }, [timeline]);
+  }, [list, timeline]);
 
-  const toEnd = useCallback(() => list.current?.scrollToIndex(latest.current.rows.length - 1, { align: "end" }), []);
+  const toEnd = useCallback(() => list.current?.scrollToIndex(latest.current.rows.length - 1, { align: "end" }), [list]);
 
   const pursue = useCallback(() => {
     const { rows, state } = latest.current;
@@ -74,7 +79,7 @@ export function useScroll(
       box.scrollToIndex(index, { align: end ? "end" : wanted.kind === "seq" ? "center" : "start" });
       if (wanted.kind === "seq") setLit(wanted.seq);
     } else if (wanted === undefined && following.current && !state.hasNewer) toEnd();
-  }, [toEnd, setLit]);
+  }, [list, toEnd, setLit]);
 
   useLayoutEffect(() => {
     latest.current = { state, rows, moved };
@@ -102,8 +107,6 @@ export function useScroll(
   );
 
   return {
-    list,
-    scroller,
     shift,
     atEnd: atEnd && !state.hasNewer,
     litSeq,
@@ -122,7 +125,7 @@ export function useScroll(
         loadMore();
         latest.current.moved();
       },
-      [loadMore],
+      [list, loadMore],
     ),
     onResize: useCallback(() => {
       if (following.current && goal.current === undefined && !latest.current.state.hasNewer) toEnd();
