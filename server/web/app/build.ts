@@ -43,7 +43,9 @@ export function precompressed(): Plugin {
       order: "post",
       sequential: true,
       handler({ dir = "" }) {
-        const files = readdirSync(dir, { recursive: true, encoding: "utf8" }).filter((name) => /\.(js|css|html|svg|json|webmanifest)$/.test(name));
+        const files = readdirSync(dir, { recursive: true, encoding: "utf8" }).filter((name) =>
+          /\.(js|css|html|svg|json|webmanifest)$/.test(name),
+        );
         for (const name of files) {
           const path = join(dir, name);
           const content = readFileSync(path);

@@ -40,7 +40,7 @@ function describe(status: ConnectionState["status"]): string | undefined {
       return "You are offline.";
     case "connecting":
     case "waiting":
-      return "Connecting to the server…";
+      return "Connecting…";
     default:
       return undefined;
   }

@@ -82,13 +82,15 @@ function useActions({ user, role }: Member, c: Conversation, remove: () => void)
   if (!mayChange(c.role, role)) {
     return [message];
   }
-  const change = mayGive(c.role).map(
-    (r): MenuItem => ({
-      label: roleNames[r],
-      checked: r === role,
-      onSelect: r === role ? () => {} : attempt(() => chat.setRole(c.id, user.id, r)),
-    }),
-  );
+  const change = mayGive(c.role)
+    .filter((r) => r !== role)
+    .map(
+      (r): MenuItem => ({
+        label: `Make ${roleNames[r].toLowerCase()}`,
+        icon: "shield",
+        onSelect: attempt(() => chat.setRole(c.id, user.id, r)),
+      }),
+    );
   return [message, ...change, { label: "Remove from group", icon: "trash", danger: true, onSelect: remove }];
 }
 

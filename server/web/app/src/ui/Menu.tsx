@@ -12,8 +12,6 @@ export interface MenuItem {
   /** It cannot be undone. */
   danger?: boolean;
   disabled?: boolean;
-  /** One of several choices, and whether it is the one that holds. */
-  checked?: boolean;
 }
 
 interface MenuProps {
@@ -54,7 +52,7 @@ export function Menu({ label, items, at, onClose, children }: MenuProps) {
         <button
           key={item.label}
           type="button"
-          {...roleOf(item)}
+          role="menuitem"
           tabIndex={-1}
           className={cx(styles.item, item.danger && styles.danger)}
           disabled={item.disabled}
@@ -63,7 +61,7 @@ export function Menu({ label, items, at, onClose, children }: MenuProps) {
             item.onSelect();
           }}
         >
-          {item.checked === undefined ? item.icon !== undefined && <Icon name={item.icon} /> : <Choice on={item.checked} />}
+          {item.icon !== undefined && <Icon name={item.icon} />}
           <span>{item.label}</span>
         </button>
       ))}
@@ -71,16 +69,8 @@ export function Menu({ label, items, at, onClose, children }: MenuProps) {
   );
 }
 
-function roleOf({ checked }: MenuItem) {
-  return checked === undefined ? { role: "menuitem" } : { role: "menuitemradio", "aria-checked": checked };
-}
-
-function Choice({ on }: { on: boolean }) {
-  return <span className={styles.choice}>{on && <Icon name="check" />}</span>;
-}
-
 function choices(menu: Element): HTMLElement[] {
-  return [...menu.querySelectorAll<HTMLElement>("[role^=menuitem]:not(:disabled)")];
+  return [...menu.querySelectorAll<HTMLElement>("[role=menuitem]:not(:disabled)")];
 }
 
 function moveFocus(event: KeyboardEvent<HTMLElement>) {

@@ -6,7 +6,7 @@ export function Toad({ size = 32 }: { size?: number }) {
     <svg className={styles.toad} width={size} height={size} viewBox="0 0 64 64" aria-hidden="true" focusable="false">
       <path
         className={styles.body}
-        d="M32 13c3 0 5.5.5 8 1.400A8.5 8.5 0 0 1 55.5 21c0 1.7-.5 3.3-1.3 4.600C57.3 29.3 59 34 59 39c0 10-8 15-27 15S5 49 5 39c0-5 1.7-9.7 4.8-13.400A8.5 8.5 0 0 1 8.5 21 8.5 8.5 0 0 1 24 14.400c2.5-.9 5-1.4 8-1.4"
+        d="M32 13c3 0 5.5.5 8 1.4A8.5 8.5 0 0 1 55.5 21c0 1.7-.5 3.3-1.3 4.6C57.3 29.3 59 34 59 39c0 10-8 15-27 15S5 49 5 39c0-5 1.7-9.7 4.8-13.4A8.5 8.5 0 0 1 8.5 21 8.5 8.5 0 0 1 24 14.4c2.5-.9 5-1.4 8-1.4"
       />
       <path className={styles.stripe} d="M32 13v17" />
       <circle className={styles.eye} cx="17" cy="21" r="4.5" />

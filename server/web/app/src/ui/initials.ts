@@ -8,11 +8,14 @@ function first(word: string): string {
   return segment?.segment.toLocaleUpperCase() ?? "";
 }
 
-/** The first characters of the first and the last word, as people see characters: an emoji or a letter with its accents is one. */
+/** The first characters of the first and the last word, as people see characters: a letter with its accents is one, and an emoji is enough alone. */
 export function initials(name: string): string {
   const words = name.split(/\s+/u).filter((w) => /[\p{L}\p{N}\p{Extended_Pictographic}]/u.test(w));
   const [head, ...rest] = words.map((w) => w.replace(/^[^\p{L}\p{N}\p{Extended_Pictographic}]+/u, ""));
-  return head === undefined ? "?" : first(head) + first(rest.at(-1) ?? "");
+  if (head === undefined) {
+    return "?";
+  }
+  return /^\p{Extended_Pictographic}/u.test(head) ? first(head) : first(head) + first(rest.at(-1) ?? "");
 }
 
 /** One of the colours, always the same for an id. */
