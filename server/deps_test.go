@@ -41,7 +41,8 @@ var rooms = []room{
 	{"rpc", []string{"chat", "hub", "account", "gen/go", "internal/envelope"}, []string{"chat/chattest", "node", "node/nodetest"}, "the wire; what is behind it comes as values from node"},
 	{"client", []string{"gen/go", "internal/envelope"}, []string{"node", "node/nodetest"}, "other backends import it, and none of the server with it"},
 	{"load", []string{"client", "gen/go"}, []string{"node/nodetest"}, "measures what a client sees; messages are generated types there"},
-	{"node", []string{"chat", "account", "hub", "store", "cluster", "rpc"}, everything, "the only place where parts meet"},
+	{"web", nil, nil, "files for browsers, whatever serves the rest"},
+	{"node", []string{"chat", "account", "hub", "store", "cluster", "rpc", "web"}, everything, "the only place where parts meet"},
 	{"node/nodetest", []string{"node", "account", "store", "cluster", "client", "gen/go", "internal/testservers"}, nil, "starts whole nodes for tests of others, with clients over every protocol"},
 	{"cmd/natterjack", []string{"node", "client", "load", "gen/go"}, []string{"node/nodetest", "internal/testservers"}, "flags and a terminal; a part it could reach would be wired twice"},
 	{"internal/envelope", nil, nil, "one format, for the two ends of a WebSocket"},
@@ -95,7 +96,7 @@ var outsiders = []outsider{
 	},
 	{
 		[]string{"net/http"},
-		[]string{"rpc", "client", "load", "cmd/natterjack", "node", "node/nodetest", "deploy"},
+		[]string{"rpc", "client", "load", "cmd/natterjack", "node", "node/nodetest", "deploy", "web"},
 		"the rest of the server knows no requests",
 	},
 	{
