@@ -1,4 +1,4 @@
-import { create, type DescMessage, fromBinary, fromJson, type JsonObject, toBinary, toJson } from "@bufbuild/protobuf";
+import { create, type DescMessage, fromBinary, toBinary } from "@bufbuild/protobuf";
 import { type ReflectMessage, reflect } from "@bufbuild/protobuf/reflect";
 import { BinaryWriter, WireType } from "@bufbuild/protobuf/wire";
 import { AuthService } from "@natterjack/proto/auth/v1/auth_service_pb.js";
@@ -30,15 +30,9 @@ export async function serveNewerSchema(context: BrowserContext): Promise<Newer> 
   await context.route(/\/natterjack\.[^?]*/, async (route) => {
     const schema = answerOf(new URL(route.request().url()).pathname);
     const response = await route.fetch();
-    const type = response.headers()["content-type"] ?? "";
     if (!schema || !response.ok()) return route.fulfill({ response });
     newer.unary++;
     const body = await response.body();
-    if (type.startsWith("application/json")) {
-      const answer = fromJson(schema, JSON.parse(body.toString()));
-      const more: JsonObject = { ...(toJson(schema, answer) as JsonObject), addedLater: { of: ["a", "newer", "schema"] } };
-      return route.fulfill({ response, body: JSON.stringify(more) });
-    }
     return route.fulfill({ response, body: Buffer.from(newerMessage(schema, body)) });
   });
   return newer;

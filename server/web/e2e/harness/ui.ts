@@ -1,5 +1,7 @@
 /** What people do and see, by the names and roles that a screen reader tells: a test that finds something has shown that others can. */
 
+import { fromBinary } from "@bufbuild/protobuf";
+import { SignUpResponseSchema } from "@natterjack/proto/auth/v1/auth_service_pb.js";
 import type { Locator, Page } from "playwright-core";
 import { newName, password } from "./person.js";
 
@@ -15,9 +17,9 @@ export async function signUp(
   await page.getByLabel("Password", { exact: true }).fill(password);
   const answered = page.waitForResponse(/AuthService\/SignUp/);
   await page.getByRole("button", { name: "Make account" }).click();
-  const { user } = (await (await answered).json()) as { user: { id: string } };
+  const { user } = fromBinary(SignUpResponseSchema, await (await answered).body());
   await conversations(page).waitFor();
-  return { id: user.id, username };
+  return { id: user?.id ?? "", username };
 }
 
 export async function signIn(page: Page, username: string, secret = password): Promise<void> {
