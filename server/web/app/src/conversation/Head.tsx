@@ -2,12 +2,12 @@ import type { Conversation } from "@natterjack/client";
 import { useEffect, useState } from "react";
 import { useLocation } from "wouter";
 import { usePresence } from "../chat.ts";
+import { count, presenceText } from "../format.ts";
 import { paths } from "../paths.ts";
 import { Avatar } from "../ui/Avatar.tsx";
 import { IconButton } from "../ui/Button.tsx";
 import { Back, Header } from "../ui/Header.tsx";
 import styles from "./head.module.css";
-import { presenceLine } from "./words.ts";
 
 interface HeadProps {
   conversation: Conversation;
@@ -37,7 +37,7 @@ export function Head({ conversation, finding, onFind }: HeadProps) {
         <span className={styles.names}>
           <h1 dir="auto">{title}</h1>
           <span className={styles.line}>
-            {kind === "group" ? members(conversation.memberCount) : <PresenceWords peerId={peer?.id} />}
+            {kind === "group" ? count(conversation.memberCount, "member") : <PresenceWords peerId={peer?.id} />}
           </span>
         </span>
       </button>
@@ -52,10 +52,6 @@ export function Head({ conversation, finding, onFind }: HeadProps) {
   );
 }
 
-function members(count: number): string {
-  return count === 1 ? "1 member" : `${count.toLocaleString()} members`;
-}
-
 /** "Last seen 5 minutes ago" goes on counting. */
 function PresenceWords({ peerId }: { peerId: string | undefined }) {
   const presence = usePresence(peerId);
@@ -66,5 +62,5 @@ function PresenceWords({ peerId }: { peerId: string | undefined }) {
     const timer = setInterval(() => setNow(Date.now()), 60_000);
     return () => clearInterval(timer);
   }, [presence]);
-  return presenceLine(presence, now);
+  return presenceText(presence, now);
 }

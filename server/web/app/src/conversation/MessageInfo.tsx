@@ -1,10 +1,10 @@
 import type { Conversation, Member, Message } from "@natterjack/client";
 import type { ReactNode } from "react";
 import { useMembers, useUser } from "../chat.ts";
+import { fullTime } from "../format.ts";
 import { Avatar } from "../ui/Avatar.tsx";
 import { Dialog } from "../ui/Dialog.tsx";
 import styles from "./info.module.css";
-import { fullTime } from "./words.ts";
 
 interface MessageInfoProps {
   conversation: Conversation;

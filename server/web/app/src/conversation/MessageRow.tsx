@@ -1,6 +1,7 @@
 import type { Message, Timeline } from "@natterjack/client";
 import { type KeyboardEvent, type MouseEvent, memo, type ReactNode, useRef } from "react";
 import { explain, useUser } from "../chat.ts";
+import { fullTime } from "../format.ts";
 import { Avatar } from "../ui/Avatar.tsx";
 import { Button, IconButton } from "../ui/Button.tsx";
 import { cx } from "../ui/cx.ts";
@@ -13,7 +14,7 @@ import { Reactions } from "./Reactions.tsx";
 import { Ticks } from "./Ticks.tsx";
 import { emojiCount } from "./text/emoji.ts";
 import { MessageText } from "./text/MessageText.tsx";
-import { fullTime, messageLabel, timeOfDay } from "./words.ts";
+import { messageLabel, timeOfDay } from "./words.ts";
 
 interface MessageRowProps {
   message: Message;
@@ -55,11 +56,6 @@ export const MessageRow = memo(function MessageRow(props: MessageRowProps) {
       }}
       {...longPress}
     >
-      {others && (
-        <span className={styles.face}>
-          {last && <Avatar id={message.senderId} name={name} url={sender?.avatarUrl} size={32} />}
-        </span>
-      )}
       <div className={styles.stack}>
         {others && first && (
           <span className={styles.sender} data-hue={hueOf(message.senderId)} dir="auto">
@@ -67,6 +63,11 @@ export const MessageRow = memo(function MessageRow(props: MessageRowProps) {
           </span>
         )}
         <div className={styles.line}>
+          {others && last && (
+            <span className={styles.face}>
+              <Avatar id={message.senderId} name={name} url={sender?.avatarUrl} size={32} />
+            </span>
+          )}
           <Bubble {...props} />
           {isLive(message) && <Tools message={message} actions={actions} />}
         </div>

@@ -1,7 +1,7 @@
 import type { Message, User } from "@natterjack/client";
 import { describe, expect, it } from "vitest";
 import { bytesOf, maxBytes } from "./limit.ts";
-import { dayName, messageLabel, names, presenceLine, preview, typingLine } from "./words.ts";
+import { dayName, messageLabel, names, preview, typingLine } from "./words.ts";
 
 const now = new Date(2026, 4, 6, 12, 0).getTime(); // a Wednesday
 const day = 86_400_000;
@@ -33,14 +33,6 @@ describe("people", () => {
   });
   it("are named, and the rest counted", () => expect(bare(names(["a", "b", "c"], 2))).toBe("a, b, and 1 more"));
   it("are isolated from the words around them", () => expect(names(["שלום"])).toBe("\u2068שלום\u2069"));
-  it.each<[Parameters<typeof presenceLine>[0], RegExp]>([
-    [{ state: "online" }, /^Online$/],
-    [{ state: "unknown" }, /^$/],
-    [{ state: "offline" }, /^Offline$/],
-    [{ state: "offline", lastSeenTime: now - 30_000 }, /^Last seen just now$/],
-    [{ state: "offline", lastSeenTime: now - 5 * 60_000 }, /^Last seen 5 minutes ago$/],
-    [{ state: "offline", lastSeenTime: now - 2 * 3_600_000 }, /^Last seen today at /],
-  ])("are there or not: %j", (presence, want) => expect(presenceLine(presence, now)).toMatch(want));
 });
 
 describe("a message", () => {

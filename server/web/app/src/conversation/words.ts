@@ -1,23 +1,17 @@
 /** How times, people and states are said. */
 
-import type { Delivery, Message, Presence, User } from "@natterjack/client";
+import type { Delivery, Message, User } from "@natterjack/client";
 import { parse, plainText } from "./text/parse.ts";
 
 const clock = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit" });
 const weekday = new Intl.DateTimeFormat(undefined, { weekday: "long" });
 const thisYear = new Intl.DateTimeFormat(undefined, { weekday: "long", day: "numeric", month: "long" });
 const anyYear = new Intl.DateTimeFormat(undefined, { day: "numeric", month: "long", year: "numeric" });
-const full = new Intl.DateTimeFormat(undefined, { dateStyle: "full", timeStyle: "short" });
 const list = new Intl.ListFormat(undefined, { type: "conjunction" });
 
 /** The time of day. */
 export function timeOfDay(time: number): string {
   return clock.format(time);
-}
-
-/** Date and time in full. */
-export function fullTime(time: number): string {
-  return full.format(time);
 }
 
 /** The name of a day as people say it now: Today, Yesterday, Monday, Monday 3 March, 3 March 2024. */
@@ -46,28 +40,6 @@ export function names(all: readonly string[], most = 10): string {
   const shown = all.slice(0, most).map((name) => `\u2068${name}\u2069`);
   if (all.length > most) shown.push(`${all.length - most} more`);
   return list.format(shown);
-}
-
-/** Whether somebody is there; empty where that isn't known. */
-export function presenceLine(presence: Presence, now: number): string {
-  switch (presence.state) {
-    case "online":
-      return "Online";
-    case "away":
-      return "Away";
-    case "offline":
-      return presence.lastSeenTime === undefined ? "Offline" : `Last seen ${ago(presence.lastSeenTime, now)}`;
-    case "unknown":
-      return "";
-  }
-}
-
-function ago(time: number, now: number): string {
-  const minutes = Math.floor((now - time) / 60_000);
-  if (minutes < 1) return "just now";
-  if (minutes < 60) return minutes === 1 ? "a minute ago" : `${minutes} minutes ago`;
-  const day = dayName(time, now);
-  return `${day === "Today" || day === "Yesterday" ? day.toLowerCase() : day} at ${timeOfDay(time)}`;
 }
 
 /** The state of one's own message in a word. */
