@@ -28,20 +28,28 @@ export default function Find({ conversationId, onJump, onClose }: FindProps) {
   const [found, more] = useFound(conversationId, query);
   const field = useRef<HTMLInputElement>(null);
   const results = useRef<HTMLDivElement>(null);
+  const [shown, setShown] = useState(true);
+  const jump = (seq: number) => {
+    // What was found is under the results. Back in the field they are there again.
+    field.current?.focus();
+    setShown(false);
+    onJump(seq);
+  };
   useEffect(() => field.current?.focus(), []);
   return (
     <search
       className={styles.find}
       onKeyDown={(event) => {
+        setShown(true);
         if (event.key === "Escape") onClose();
         else moveFocus(event, field.current, results.current);
       }}
     >
-      <div className={styles.line}>
+      <div className={styles.line} onFocus={() => setShown(true)} onPointerDown={() => setShown(true)}>
         <SearchField ref={field} label="Search in this conversation" value={query} onChange={setQuery} />
         <IconButton icon="close" label="Close the search" onClick={onClose} />
       </div>
-      <div ref={results} className={styles.results} data-empty={found.status === "nothing" || undefined}>
+      <div ref={results} className={styles.results} hidden={!shown || found.status === "nothing"}>
         <p className={found.status === "found" && found.items.length > 0 ? "hidden-visually" : styles.note} role="status">
           {says(found, query)}
         </p>
@@ -50,7 +58,7 @@ export default function Find({ conversationId, onJump, onClose }: FindProps) {
           <ul>
             {found.items.map(({ message }) => (
               <li key={message.key}>
-                <button type="button" className={styles.result} onClick={() => onJump(message.seq)}>
+                <button type="button" className={styles.result} onClick={() => jump(message.seq)}>
                   <span className={styles.about}>
                     <Sender message={message} className={styles.sender} />
                     <time dateTime={new Date(message.time).toISOString()}>

@@ -46,7 +46,7 @@ interface ScrollOptions extends Box {
   readonly moved: () => void;
 }
 
-export function useScroll({ list, timeline, state, rows, startAt, moved }: ScrollOptions): Scroll {
+export function useScroll({ list, scroller, timeline, state, rows, startAt, moved }: ScrollOptions): Scroll {
   const latest = useRef({ state, rows, moved });
   const goal = useRef<Goal | undefined>(startAt === undefined ? { kind: "opening" } : { kind: "seq", seq: startAt });
   const following = useRef(startAt === undefined);
@@ -114,9 +114,10 @@ export function useScroll({ list, timeline, state, rows, startAt, moved }: Scrol
     jumpToEnd: useCallback(() => seek({ kind: "end" }, () => timeline.jumpToNewest()), [seek, timeline]),
     onScroll: useCallback(
       (now) => {
-        const { current: box } = list;
+        const { current: box } = scroller;
         if (box === null) return;
-        const end = box.scrollSize - now - box.viewportSize <= nearEnd;
+        // By the document's own measures: after a change of size the list learns of its own too late, and would take that for going up.
+        const end = box.scrollHeight - box.scrollTop - box.clientHeight <= nearEnd;
         // Only going up ends following: what grows below moves the end away too.
         if (end) following.current = true;
         else if (now < offset.current) following.current = false;
@@ -125,7 +126,7 @@ export function useScroll({ list, timeline, state, rows, startAt, moved }: Scrol
         loadMore();
         latest.current.moved();
       },
-      [list, loadMore],
+      [scroller, loadMore],
     ),
     onResize: useCallback(() => {
       if (following.current && goal.current === undefined && !latest.current.state.hasNewer) toEnd();

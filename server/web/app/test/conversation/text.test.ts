@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
-import { emojiCount } from "./emoji.ts";
-import { findLinks, safeHref } from "./links.ts";
-import { type Block, type Inline, inline, parse, plainText } from "./parse.ts";
+import { emojiCount } from "../../src/conversation/text/emoji.ts";
+import { findLinks, safeHref } from "../../src/conversation/text/links.ts";
+import { type Block, type Inline, inline, parse, plainText } from "../../src/conversation/text/parse.ts";
 
 const bold = (...children: Inline[]): Inline => ({ kind: "bold", children });
 const italic = (...children: Inline[]): Inline => ({ kind: "italic", children });

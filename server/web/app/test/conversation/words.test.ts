@@ -1,7 +1,7 @@
 import type { Message, User } from "@natterjack/client";
 import { describe, expect, it } from "vitest";
-import { bytesOf, maxBytes } from "./limit.ts";
-import { dayName, messageLabel, names, preview, typingLine } from "./words.ts";
+import { bytesOf, maxBytes } from "../../src/conversation/limit.ts";
+import { dayName, messageLabel, names, preview, typingLine } from "../../src/conversation/words.ts";
 
 const now = new Date(2026, 4, 6, 12, 0).getTime(); // a Wednesday
 const day = 86_400_000;

@@ -1,6 +1,6 @@
 import type { Message } from "@natterjack/client";
 import { describe, expect, it } from "vitest";
-import { nextMessageRow, oldestKey, type Row, rowOfSeq, rowsOf, withEnds } from "./rows.ts";
+import { nextMessageRow, oldestKey, type Row, rowOfSeq, rowsOf, withEnds } from "../../src/conversation/rows.ts";
 
 const noon = new Date(2026, 4, 6, 12, 0).getTime();
 const minute = 60_000;
