@@ -25,7 +25,9 @@ type socket struct {
 	conn    net.Conn
 	frames  *envelope.Reader // the reader's
 	request *request
+	opened  time.Time
 	stall   time.Duration // how long one write may take
+	release func()        // gives back its place among those of its address; set by openSocketStream, nil: it got none
 
 	// heard: the client has said something after its metadata.
 	heard atomic.Bool
@@ -40,8 +42,8 @@ type socket struct {
 }
 
 // newSocket returns a socket for a connection from which early was read already.
-func newSocket(conn net.Conn, r *request, early []byte, l *Limits) *socket {
-	k := &socket{conn: conn, request: r, stall: l.WriteStall}
+func newSocket(conn net.Conn, r *request, opened time.Time, early []byte, l *Limits) *socket {
+	k := &socket{conn: conn, request: r, opened: opened, stall: l.WriteStall}
 	from := io.Reader(conn)
 	if len(early) > 0 {
 		from = io.MultiReader(bytes.NewReader(bytes.Clone(early)), conn)
@@ -69,6 +71,9 @@ func (k *socket) abortSend() {
 }
 
 func (k *socket) receive() (*received[chatv1.StreamRequest], error) {
+	if err := k.frames.Wait(); err != nil {
+		return nil, k.broken(err)
+	}
 	flags, data, err := k.frames.Next()
 	if err != nil {
 		return nil, k.broken(err)

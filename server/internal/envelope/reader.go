@@ -92,6 +92,19 @@ func NewClientReader(src io.Reader, limit int, pong func(payload []byte) error) 
 // SetLimit sets how many bytes the data of one envelope may have, from the next message on.
 func (r *Reader) SetLimit(limit int) { r.limit = limit }
 
+// Wait returns when there is something to read, or an error like Next. A goroutine that calls it first waits with a small stack.
+func (r *Reader) Wait() error {
+	r.release()
+	for r.from == r.to && r.torn == nil {
+		r.from = 0
+		var err error
+		if r.to, err = r.src.Read(r.buf[:]); err != nil && r.to == 0 {
+			return err
+		}
+	}
+	return nil
+}
+
 // Next waits for the next envelope. Its data stay valid until the next call. Errors are an [*Error], a [*ClosedError], or of the connection;
 // io.EOF, if that ended without being closed as a WebSocket is.
 func (r *Reader) Next() (flags byte, data []byte, err error) {
