@@ -11,7 +11,7 @@ const brotli = promisify<zlib.InputType, Buffer>(zlib.brotliCompress);
 const gzip = promisify<zlib.InputType, zlib.ZlibOptions, Buffer>(zlib.gzip);
 
 /** What is not in the bundle but part of what has to be there without a network. */
-const besides = ["/", "/theme.js", "/icon.svg", "/manifest.webmanifest"];
+const besides = ["/index.html", "/theme.js", "/icon.svg", "/manifest.webmanifest"];
 
 /** Writes sw.js with a list of all scripts and styles in it, and a version that changes with any of them. */
 export function serviceWorker(): Plugin {
@@ -24,7 +24,7 @@ export function serviceWorker(): Plugin {
       const shell = [...besides, ...assets.map((name) => `/assets/${name}`)];
       const hash = createHash("sha256");
       for (const path of shell) {
-        hash.update(path).update(readFileSync(join(dir, path === "/" ? "index.html" : path)));
+        hash.update(path).update(readFileSync(join(dir, path)));
       }
       const source = readFileSync(new URL("sw.js", import.meta.url), "utf8")
         .replace("__VERSION__", hash.digest("hex").slice(0, 12))
@@ -55,7 +55,9 @@ export function precompressed(): Plugin {
       order: "post",
       sequential: true,
       async handler({ dir = "" }) {
-        const files = readdirSync(dir, { recursive: true, encoding: "utf8" }).filter((name) => /\.(js|css|html|svg|json|webmanifest)$/.test(name));
+        const files = readdirSync(dir, { recursive: true, encoding: "utf8" }).filter((name) =>
+          /\.(js|css|html|svg|json|webmanifest)$/.test(name),
+        );
         await Promise.all(files.map((name) => twins(join(dir, name))));
       },
     },
