@@ -175,6 +175,7 @@ class KeptLink implements Link {
         : new SubscribeConnection(this.#parts.network.calls, this.#options.calls.chat, options);
       this.#connection = connection;
       const end = await this.#way.run(connection);
+      if (connection.wasSilent) this.#parts.network.renew?.();
       if (this.#connection === connection) this.#connection = undefined;
       return { end, token, lived: Math.max(0, Date.now() - since) };
     } catch (thrown) {
