@@ -127,11 +127,15 @@ class KeptChat implements Chat {
   }
 
   user(id: string): Observable<User | undefined> {
-    return this.#follow<User | undefined>(`u${id}`, (d) => d.model.user(id), nobody);
+    return this.#follow<User | undefined>(`u${id}`, (d) => d.model.people.user(id), nobody);
   }
 
   members(conversationId: string): Observable<readonly Member[] | undefined> {
-    return this.#follow<readonly Member[] | undefined>(`m${conversationId}`, (d) => d.model.members(conversationId), nobody);
+    return this.#follow<readonly Member[] | undefined>(
+      `m${conversationId}`,
+      (d) => d.model.people.members(conversationId),
+      nobody,
+    );
   }
 
   openTimeline(conversationId: string): Timeline {

@@ -237,17 +237,16 @@ export class Device {
 
   async #hello(): ReturnType<LinkOptions["hello"]> {
     await this.#store();
-    const positions = new Map<string, bigint>();
+    const positions = new Map<string, number>();
     for (const t of this.#timelines) {
       if (t.cursor !== undefined && positions.size < maxPositions) {
-        const before = positions.get(t.conversationId);
-        const cursor = BigInt(t.cursor);
-        positions.set(t.conversationId, before !== undefined && before < cursor ? before : cursor);
+        positions.set(t.conversationId, Math.min(t.cursor, positions.get(t.conversationId) ?? t.cursor));
       }
     }
+    this.model.asked = positions;
     return {
       token: this.#token ?? new Uint8Array(),
-      positions: [...positions].map(([conversationId, seq]) => create(PositionSchema, { conversationId, seq })),
+      positions: [...positions].map(([conversationId, seq]) => create(PositionSchema, { conversationId, seq: BigInt(seq) })),
     };
   }
 
@@ -455,7 +454,7 @@ export class Device {
   #settle(id: string): void {
     const c = this.model.state(id);
     if (c?.outbox.length) {
-      const cursors = [...c.pieces].filter((p) => p.loaded).map((p) => p.cursor);
+      const cursors = [...this.model.pieces.of(id)].filter((p) => p.loaded).map((p) => p.cursor);
       this.outbox.settle(id, Math.min(c.record.lastSeq, ...cursors));
     }
   }
@@ -498,7 +497,7 @@ export class Device {
   }
 
   async #fetchMembers(id: string): Promise<void> {
-    this.model.readMembers(id, undefined);
+    this.model.beginMembers(id);
     try {
       const members = [];
       let pageToken = "";

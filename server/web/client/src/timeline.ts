@@ -104,9 +104,7 @@ export class ChatTimeline implements Timeline {
 
   /** The server may be asked again, or has to be. */
   check(): void {
-    if (this.#restored) {
-      this.#keeper.check();
-    }
+    this.#keeper.check();
     for (const { keeper } of this.#single.values()) {
       keeper?.check();
     }
@@ -116,7 +114,7 @@ export class ChatTimeline implements Timeline {
     const tail = await this.#options.tail(this.conversationId);
     this.#restored = true;
     if (!this.#closed) {
-      this.#keeper.restore(tail);
+      this.#keeper.begin(tail);
       this.#changed();
     }
   }
@@ -128,7 +126,7 @@ export class ChatTimeline implements Timeline {
       const keeper = new Keeper(this.#options, this.conversationId, 1, () => single.signal.invalidate());
       keeper.anchor = seq;
       single.keeper = keeper;
-      keeper.check();
+      keeper.begin();
     }
   }
 
