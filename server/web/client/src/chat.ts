@@ -350,8 +350,7 @@ class KeptChat implements Chat {
   }
 
   async #begin(userId: string): Promise<void> {
-    const kept = await this.#storage.open(userId);
-    const device: Device = new Device({
+    const device = new Device({
       userId,
       calls: this.#calls,
       storage: this.#storage,
@@ -367,7 +366,7 @@ class KeptChat implements Chat {
       account: (account) => this.account.set({ status: "signed-in", account }),
     });
     this.#device.set(device);
-    device.start(kept);
+    const kept = await device.start();
     if (kept.account) {
       this.account.set({ status: "signed-in", account: kept.account });
       void this.#fetchAccount(device);

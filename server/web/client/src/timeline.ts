@@ -26,6 +26,7 @@ export class ChatTimeline implements Timeline {
   readonly #single = new Map<number, { signal: Signal<Message | undefined>; keeper: Keeper | undefined }>();
   #openedReadSeq: number | undefined;
   #restored = false;
+  #dirty = false;
   #closed = false;
 
   constructor(options: TimelineOptions, conversationId: string) {
@@ -91,9 +92,11 @@ export class ChatTimeline implements Timeline {
     this.#options.closed(this, tail);
   }
 
-  /** What to keep of it. */
-  tail(): Tail | undefined {
-    return this.#keeper.tail();
+  /** What to keep of it; undefined where nothing has changed since the last time, or nothing can be kept. */
+  takeTail(): Tail | undefined {
+    const tail = this.#dirty ? this.#keeper.tail() : undefined;
+    this.#dirty = false;
+    return tail;
   }
 
   /** The seq up to which everything is told in it; undefined where it is not current. */
@@ -131,6 +134,7 @@ export class ChatTimeline implements Timeline {
   }
 
   #changed(): void {
+    this.#dirty = true;
     this.#state.invalidate();
     for (const { signal } of this.#single.values()) {
       signal.invalidate();
