@@ -4,7 +4,10 @@ import (
 	"context"
 	"flag"
 	"fmt"
+	"maps"
 	"os"
+	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -22,8 +25,9 @@ const wanted = 30_000
 // total is what all tests of this process did.
 var total struct {
 	acknowledged, lost, doubled atomic.Int64
-	mu                          sync.Mutex
-	injected                    map[string]int // guarded by mu
+	mu                          sync.Mutex                 // guards what follows
+	injected                    map[string]int             // by fault
+	durations                   map[string][]time.Duration // by what they are of
 }
 
 // inject counts a fault.
@@ -36,11 +40,29 @@ func inject(fault string) {
 	total.injected[fault]++
 }
 
+// took notes how long something took.
+func took(what string, d time.Duration) {
+	total.mu.Lock()
+	defer total.mu.Unlock()
+	if total.durations == nil {
+		total.durations = map[string][]time.Duration{}
+	}
+	total.durations[what] = append(total.durations[what], d)
+}
+
 func summary() string {
 	total.mu.Lock()
 	defer total.mu.Unlock()
-	return fmt.Sprintf("injected %v; acknowledged %d, lost %d, doubled %d",
+	var b strings.Builder
+	fmt.Fprintf(&b, "injected %v; acknowledged %d, lost %d, doubled %d",
 		total.injected, total.acknowledged.Load(), total.lost.Load(), total.doubled.Load())
+	for _, what := range slices.Sorted(maps.Keys(total.durations)) {
+		all := total.durations[what]
+		slices.Sort(all)
+		fmt.Fprintf(&b, "\n  %-60s p50 %5.2f s, p99 %5.2f s, longest %5.2f s of %d",
+			what, all[len(all)/2].Seconds(), all[len(all)*99/100].Seconds(), all[len(all)-1].Seconds(), len(all))
+	}
+	return b.String()
 }
 
 func TestMain(m *testing.M) {

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -17,6 +16,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/natterjack-chat/natterjack/server/internal/testservers"
 )
 
 // Patience is how long tests wait for what has to come: long enough for a busy machine, so that running out of it is a fault.
@@ -106,7 +107,7 @@ func Start(t testing.TB, o Options) *Server {
 	if o.Binary == "" {
 		o.Binary = Binary(t, "")
 	}
-	s := &Server{t: t, options: o, dir: t.TempDir(), port: freePort(t), log: &tail{}}
+	s := &Server{t: t, options: o, dir: t.TempDir(), port: testservers.FreePort(), log: &tail{}}
 	s.URL = "http://127.0.0.1:" + strconv.Itoa(s.port)
 	t.Cleanup(func() {
 		s.Kill()
@@ -116,17 +117,6 @@ func Start(t testing.TB, o Options) *Server {
 	})
 	s.Start()
 	return s
-}
-
-// freePort returns a port that nobody listens on. Others may take it before the server does; then starting fails.
-func freePort(t testing.TB) int {
-	t.Helper()
-	l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = l.Close() }()
-	return l.Addr().(*net.TCPAddr).Port //nolint:forcetypeassert // a TCP listener
 }
 
 // Start starts the process, again after it has ended, and waits until it is ready.

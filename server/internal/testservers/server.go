@@ -81,7 +81,7 @@ func (s *Server) launch(account *syscall.Credential) error {
 	}
 	var err error
 	for range 5 { // someone else may take the port first
-		port := freePort()
+		port := FreePort()
 		s.Addr = net.JoinHostPort("127.0.0.1", strconv.Itoa(port))
 		if s.guard, err = newGuard(s.dir, s.kind, port, account); err != nil {
 			return err
@@ -203,9 +203,9 @@ func alive(pid int) bool {
 	return !bytes.HasPrefix(stat[bytes.LastIndexByte(stat, ')')+1:], []byte(" Z"))
 }
 
-// freePort returns a port that nobody listens on, below those that the system gives to outgoing connections: a client that keeps dialling
+// FreePort returns a port of the loopback interface that nobody listens on, below those that the system gives to outgoing connections: a client that keeps dialling
 // a stopped server on one of those connects to itself sooner or later, and then the server can't come back.
-func freePort() int {
+func FreePort() int {
 	for {
 		port := 20000 + rand.IntN(12000)
 		l, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
