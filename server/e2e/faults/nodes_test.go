@@ -30,6 +30,7 @@ func TestClientsAreCutOff(t *testing.T) { endures(t, 24, wireFaults()) }
 
 func endures(t *testing.T, seed uint64, faults []fault) {
 	t.Helper()
+	t.Parallel()
 	c := newCrew(t, StartInstallation(t, InstallationOptions{Database: smallPool}), seed, 6, 2)
 	c.endure(faults, sendsPerFault)
 	c.mend()

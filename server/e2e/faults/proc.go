@@ -188,6 +188,19 @@ func (s *Server) Ready() bool {
 	return resp.StatusCode == http.StatusOK
 }
 
+// Running reports whether the process is there.
+func (s *Server) Running() bool {
+	if s.cmd == nil {
+		return false
+	}
+	select {
+	case <-s.exited:
+		return false
+	default:
+		return true
+	}
+}
+
 // Kill ends the process at once (kill -9) and waits until it is gone. Does nothing where there is none.
 func (s *Server) Kill() {
 	if s.cmd == nil {

@@ -109,18 +109,22 @@ func scripts(t *testing.T, f *fleet.Fleet, url string, sends int) (wait func()) 
 	ctx, room := limit(t), f.Rooms()[0]
 	var running sync.WaitGroup
 	for i, protocol := range fleet.Protocols {
-		r, err := f.Users()[i+1].Raw(ctx, string(protocol), protocol, url)
+		r, err := f.Users()[(i+1)%len(f.Users())].Raw(ctx, string(protocol), protocol, url)
 		if err != nil {
 			t.Fatal(err)
 		}
 		t.Cleanup(r.Close)
 		running.Go(func() {
+			var first int64
 			for n := range sends {
 				id, text := uuid.Must(uuid.NewV7()).String(), fmt.Sprintf("%d by %s", n, protocol)
 				seq, err := r.SendUntilStored(ctx, room, id, text, 2*time.Second)
 				if err != nil {
 					t.Error(err)
 					return
+				}
+				if first == 0 {
+					first = seq
 				}
 				switch n % 4 { // what fails is in the records
 				case 0:
@@ -129,6 +133,8 @@ func scripts(t *testing.T, f *fleet.Fleet, url string, sends int) (wait func()) 
 					_, _ = r.MarkRead(ctx, room, seq)
 				case 2:
 					_, _ = r.Page(ctx, room, seq, 0, 10)
+				case 3: // as a device does that is behind another one of its user
+					_, _ = r.MarkRead(ctx, room, first)
 				}
 			}
 		})
