@@ -23,6 +23,7 @@ type crew struct {
 	homes   map[string]int // by the name of a device that goes straight to a node: that
 	guest   *fleet.User    // comes and goes in the group of all
 	member  bool           // guest is there
+	patient bool           // faults last long
 }
 
 // newCrew signs users up, and connects their devices.
@@ -108,7 +109,8 @@ func (c *crew) toggle() {
 // endure lets the crew chat, and something go wrong in the middle of it, for each fault in turn. After each, everybody has to be back.
 func (c *crew) endure(faults []fault, sends int) {
 	c.t.Helper()
-	for i, f := range faults {
+	for _, f := range faults {
+		wait := scripts(c.t, c.Fleet, c.in.Nodes[c.anyNode()].Balanced.URL, sends/40)
 		injected := false
 		suffer := func(int) {
 			if injected {
@@ -117,10 +119,11 @@ func (c *crew) endure(faults []fault, sends int) {
 			injected = true
 			inject(f.name)
 			ended := f.do(c)
-			c.reach("back after: "+f.name, ended)
+			c.reach(back+f.name, ended)
 			c.toggle()
 		}
-		during(c.t, c.Fleet, fleet.Work{Seed: c.random.Uint64() + uint64(i), Sends: sends}, sends/3, suffer)
+		during(c.t, c.Fleet, fleet.Work{Seed: c.random.Uint64(), Sends: sends}, sends/3, suffer)
 		suffer(0) // if all was sent too quickly
+		wait()
 	}
 }

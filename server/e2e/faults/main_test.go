@@ -50,6 +50,28 @@ func took(what string, d time.Duration) {
 	total.durations[what] = append(total.durations[what], d)
 }
 
+// back begins the names of what was measured from the end of a fault.
+const back = "back after: "
+
+// slow returns the p99 of what took longer than a limit after a fault was over.
+func slow(limit time.Duration) map[string]time.Duration {
+	total.mu.Lock()
+	defer total.mu.Unlock()
+	out := map[string]time.Duration{}
+	for what, all := range total.durations {
+		if p99 := quantile(all, 99); strings.HasPrefix(what, back) && p99 > limit {
+			out[what] = p99
+		}
+	}
+	return out
+}
+
+// quantile returns the time within which so many of a hundred were. It sorts them.
+func quantile(all []time.Duration, percent int) time.Duration {
+	slices.Sort(all)
+	return all[(len(all)-1)*percent/100]
+}
+
 func summary() string {
 	total.mu.Lock()
 	defer total.mu.Unlock()
@@ -58,9 +80,8 @@ func summary() string {
 		total.injected, total.acknowledged.Load(), total.lost.Load(), total.doubled.Load())
 	for _, what := range slices.Sorted(maps.Keys(total.durations)) {
 		all := total.durations[what]
-		slices.Sort(all)
 		fmt.Fprintf(&b, "\n  %-60s p50 %5.2f s, p99 %5.2f s, longest %5.2f s of %d",
-			what, all[len(all)/2].Seconds(), all[len(all)*99/100].Seconds(), all[len(all)-1].Seconds(), len(all))
+			what, quantile(all, 50).Seconds(), quantile(all, 99).Seconds(), quantile(all, 100).Seconds(), len(all))
 	}
 	return b.String()
 }

@@ -1,7 +1,9 @@
 package faults
 
 import (
+	"math"
 	"math/rand/v2"
+	"slices"
 	"testing"
 	"time"
 )
@@ -37,6 +39,18 @@ func endures(t *testing.T, seed uint64, faults []fault) {
 	judge(t, c.Fleet)
 }
 
+// roundOverNodes is a round of the soak test: all faults, in an order drawn by lot, lasting for up to a minute.
+func roundOverNodes(t *testing.T, seed uint64) {
+	t.Helper()
+	c := newCrew(t, StartInstallation(t, InstallationOptions{Database: smallPool}), seed, 6, 2)
+	c.patient = true
+	faults := slices.Concat(nodeFaults(), postgresFaults(), redisFaults(), wireFaults())
+	c.random.Shuffle(len(faults), func(i, j int) { faults[i], faults[j] = faults[j], faults[i] })
+	c.endure(faults, 2*sendsPerFault)
+	c.mend()
+	judge(t, c.Fleet)
+}
+
 // smallPool makes nodes run out of connections to the database easily.
 const smallPool = "&pool_max_conns=6"
 
@@ -50,8 +64,14 @@ func (c *crew) mend() {
 	}
 }
 
-// while lets a fault last: for a time between a half and a whole one.
-func (c *crew) while(most time.Duration) { <-time.After(most/2 + time.Duration(c.random.Int64N(int64(most/2)))) }
+// while lets a fault last: for a time between a half and a whole one; if the crew is patient, up to thirty times as long.
+func (c *crew) while(most time.Duration) {
+	d := most/2 + time.Duration(c.random.Int64N(int64(most/2)))
+	if c.patient {
+		d = time.Duration(float64(d) * math.Pow(30, c.random.Float64()))
+	}
+	<-time.After(d)
+}
 
 func (c *crew) anyNode() int { return c.random.IntN(len(c.in.Nodes)) }
 

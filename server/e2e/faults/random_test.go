@@ -17,7 +17,11 @@ import (
 // TestRandomFaults is one round with a fixed seed.
 func TestRandomFaults(t *testing.T) { round(t, 12, 5000) }
 
-// TestSoak goes on with other seeds until so many messages are acknowledged as NATTERJACK_SOAK says. NATTERJACK_TEST_SEED repeats the round with one seed.
+// backWithin is how soon after a fault all but one in a hundred of the devices have to be back and caught up.
+const backWithin = 5 * time.Second
+
+// TestSoak goes on with other seeds, over one node on SQLite and over two on PostgreSQL and Redis in turns, until so many messages are acknowledged as
+// NATTERJACK_SOAK says. NATTERJACK_TEST_SEED repeats the rounds with one seed.
 func TestSoak(t *testing.T) {
 	budget := os.Getenv("NATTERJACK_SOAK")
 	if budget == "" {
@@ -28,17 +32,25 @@ func TestSoak(t *testing.T) {
 		t.Fatal(err)
 	}
 	start := time.Now()
-	for goal := total.acknowledged.Load() + messages; total.acknowledged.Load() < goal && !t.Failed(); {
+	goal := total.acknowledged.Load() + messages
+	for n := 0; total.acknowledged.Load() < goal && !t.Failed(); n++ {
 		seed := rand.Uint64() // printed, so that it can be repeated
 		if given := os.Getenv("NATTERJACK_TEST_SEED"); given != "" {
 			if seed, err = strconv.ParseUint(given, 10, 64); err != nil {
 				t.Fatal(err)
 			}
 		}
-		if !t.Run("seed "+strconv.FormatUint(seed, 10), func(t *testing.T) { round(t, seed, 20_000) }) {
+		name, run := "one node", func(t *testing.T) { round(t, seed, 20_000) }
+		if n%2 == 1 {
+			name, run = "two nodes", func(t *testing.T) { roundOverNodes(t, seed) }
+		}
+		if !t.Run(fmt.Sprintf("%s, seed %d", name, seed), run) {
 			return
 		}
 		t.Logf("%s: %s", time.Since(start).Round(time.Second), summary())
+	}
+	for what, p99 := range slow(backWithin) {
+		t.Errorf("%s: p99 is %v, and has to be below %v", what, p99, backWithin)
 	}
 }
 

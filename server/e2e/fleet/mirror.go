@@ -16,7 +16,7 @@ type Mirror struct {
 
 	mu       sync.Mutex // guards what follows
 	views    map[string]*history.View
-	titles   map[string]int64 // the seq by which each title was set
+	titles   map[string]int64                  // the seq by which each title was set
 	presence map[string][]chatv1.PresenceState // all that was told, the newest last
 	live     bool
 	messages int // handed over as new
