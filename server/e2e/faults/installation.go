@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"net/url"
+	"slices"
 	"testing"
 	"time"
 
@@ -63,8 +64,7 @@ func StartInstallation(t testing.TB, o InstallationOptions) *Installation {
 		in.Nodes, urls = append(in.Nodes, n), append(urls, n.URL)
 	}
 	for i, n := range in.Nodes {
-		n.Clients, n.Balanced = NewProxy(t, n.URL), NewProxy(t, urls...)
-		n.Balanced.Prefer(i)
+		n.Clients, n.Balanced = NewProxy(t, n.URL), NewProxy(t, slices.Concat(urls[i:], urls[:i])...)
 	}
 	return in
 }
@@ -80,15 +80,19 @@ func through(t testing.TB, p *Proxy, server string) string {
 	return u.String()
 }
 
-// Evade makes clients over the load balancer go to the node after this one, those that are connected too. It is what a load balancer does once it notices
-// that a node doesn't answer.
+// Evade has the load balancers send nobody to a node.
 func (in *Installation) Evade(node int) {
-	in.Nodes[node].Balanced.Prefer((node + 1) % len(in.Nodes))
-	in.Nodes[node].Balanced.CutAll()
+	for _, n := range in.Nodes {
+		n.Balanced.Evade(in.Nodes[node].URL)
+	}
 }
 
-// Return ends Evade for clients that come new.
-func (in *Installation) Return(node int) { in.Nodes[node].Balanced.Prefer(node) }
+// Return ends Evade.
+func (in *Installation) Return(node int) {
+	for _, n := range in.Nodes {
+		n.Balanced.Return(in.Nodes[node].URL)
+	}
+}
 
 // Execute runs a statement in the database, not over a node's way to it.
 func (in *Installation) Execute(statement string) {

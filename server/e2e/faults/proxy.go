@@ -44,23 +44,19 @@ type Proxy struct {
 	ctx      context.Context //nolint:containedctx // ends with the test
 	mode     atomic.Int32    // changed with mu held, so that it is the same for all connections that are cut
 
-	mu        sync.Mutex // guards what follows
-	wire      func() Wire
-	conns     map[*net.TCPConn]struct{}
-	preferred int // index of targets
+	mu     sync.Mutex // guards what follows
+	wire   func() Wire
+	conns  map[*net.TCPConn]string // either end, with the target
+	evaded map[string]bool         // by target
 }
 
 // NewProxy returns a proxy for the servers at some URLs. A connection goes to the first one that takes it, as over a load balancer.
 func NewProxy(t testing.TB, servers ...string) *Proxy {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
-	p := &Proxy{ctx: ctx, wire: func() Wire { return Wire{} }, conns: map[*net.TCPConn]struct{}{}}
+	p := &Proxy{ctx: ctx, wire: func() Wire { return Wire{} }, conns: map[*net.TCPConn]string{}, evaded: map[string]bool{}}
 	for _, server := range servers {
-		u, err := url.Parse(server)
-		if err != nil {
-			t.Fatal(err)
-		}
-		p.targets = append(p.targets, u.Host)
+		p.targets = append(p.targets, host(server))
 	}
 	var err error
 	if p.listener, err = (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0"); err != nil {
@@ -89,11 +85,32 @@ func (p *Proxy) Set(wire func() Wire) {
 	p.wire = wire
 }
 
-// Prefer makes connections go to another one of the servers first, counted from 0. Those that there are stay where they are.
-func (p *Proxy) Prefer(target int) {
+// host returns the address in a URL, which is well formed.
+func host(server string) string {
+	u, err := url.Parse(server)
+	if err != nil {
+		panic(err)
+	}
+	return u.Host
+}
+
+// Evade cuts the connections to one of the servers and makes no others until Return, as a load balancer does once it notices that a server doesn't answer.
+func (p *Proxy) Evade(server string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.preferred = target
+	p.evaded[host(server)] = true
+	for c, target := range p.conns {
+		if target == host(server) {
+			reset(c)
+		}
+	}
+}
+
+// Return ends Evade. Connections stay where they are.
+func (p *Proxy) Return(server string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	delete(p.evaded, host(server))
 }
 
 // Silence loses all that is sent from now on, either way, until Mend. Nobody is told: it is as when a cable is cut.
@@ -148,36 +165,41 @@ func (p *Proxy) accept() {
 	}
 }
 
-// dial connects to the preferred server, or else to the next one that takes it; nil: none does.
-func (p *Proxy) dial() *net.TCPConn {
-	p.mu.Lock()
-	preferred := p.preferred
-	p.mu.Unlock()
+// dial connects to the first server that takes it; nil: none does.
+func (p *Proxy) dial() (c *net.TCPConn, target string) {
 	var d net.Dialer
-	for i := range p.targets {
-		c, err := d.DialContext(p.ctx, "tcp", p.targets[(preferred+i)%len(p.targets)])
-		if err == nil {
-			return c.(*net.TCPConn) //nolint:forcetypeassert // dialled as TCP
+	for _, target := range p.targets {
+		if p.evades(target) {
+			continue
+		}
+		if c, err := d.DialContext(p.ctx, "tcp", target); err == nil {
+			return c.(*net.TCPConn), target //nolint:forcetypeassert // dialled as TCP
 		}
 	}
-	return nil
+	return nil, ""
+}
+
+func (p *Proxy) evades(target string) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.evaded[target]
 }
 
 func (p *Proxy) serve(client *net.TCPConn) {
-	server := p.dial()
+	server, target := p.dial()
 	if server == nil {
 		reset(client)
 		return
 	}
 	p.mu.Lock()
-	if p.is(refusing) {
+	if p.is(refusing) || p.evaded[target] {
 		p.mu.Unlock()
 		reset(client)
 		reset(server)
 		return
 	}
 	wire := p.wire()
-	p.conns[client], p.conns[server] = struct{}{}, struct{}{}
+	p.conns[client], p.conns[server] = target, target
 	p.mu.Unlock()
 	defer func() {
 		p.mu.Lock()
