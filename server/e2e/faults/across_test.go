@@ -155,21 +155,28 @@ func TestNodeDiesBetweenCommitAndPublish(t *testing.T) {
 	}})
 	c := newCrew(t, in, 35, 4, 2)
 	dying, deaths := in.Nodes[0], 0
-	during(t, c.Fleet, fleet.Work{Seed: 35, Sends: 2500}, 20, func(int) {
+	ctx, done := limit(t), make(chan error, 1)
+	go func() { done <- c.Run(ctx, fleet.Work{Seed: 35, Sends: 2500}) }()
+	for running := true; running; {
+		select {
+		case err := <-done:
+			if err != nil {
+				t.Fatal(err)
+			}
+			running = false
+		case <-time.After(5 * time.Millisecond):
+		}
 		if dying.Running() {
-			return
+			continue
 		}
 		deaths++
 		inject("die between commit and publish")
 		c.Recorder.Crashed()
 		c.reach("the other node when one died before it published", time.Now(), 0)
 		dying.Start()
-	})
+	}
 	if deaths == 0 {
 		t.Error("the node never died")
-	}
-	if !dying.Running() {
-		dying.Start()
 	}
 	judge(t, c.Fleet)
 }
