@@ -41,6 +41,8 @@ type InstallationOptions struct {
 	Env func(node int) []string
 	// Database is added to the parameters of the database's URL.
 	Database string
+	// Tables, unless empty, is an empty folder of the database server's in which to keep all tables and indexes.
+	Tables string
 }
 
 // StartInstallation starts an installation and waits until each node is ready and knows of Redis.
@@ -50,6 +52,9 @@ func StartInstallation(t testing.TB, o InstallationOptions) *Installation {
 		o.Nodes = 2
 	}
 	in := &Installation{Postgres: testservers.StartPostgres(t), Redis: testservers.StartRedis(t), t: t}
+	if o.Tables != "" {
+		in.keepTables(o.Tables)
+	}
 	var urls []string
 	for i := range o.Nodes {
 		n := &Node{Database: NewProxy(t, in.Postgres.URL), Redis: NewProxy(t, in.Redis.URL)}
@@ -97,7 +102,7 @@ func (in *Installation) Return(node int) {
 // Execute runs a statement in the database, not over a node's way to it.
 func (in *Installation) Execute(statement string) {
 	in.t.Helper()
-	in.session(func(ctx context.Context, c *pgx.Conn) error {
+	in.session(in.Postgres.URL, func(ctx context.Context, c *pgx.Conn) error {
 		_, err := c.Exec(ctx, statement)
 		return err
 	})
@@ -106,7 +111,7 @@ func (in *Installation) Execute(statement string) {
 // LockAll holds a lock on tables that lets nobody read or write them, for a time.
 func (in *Installation) LockAll(d time.Duration, tables string) {
 	in.t.Helper()
-	in.session(func(ctx context.Context, c *pgx.Conn) error {
+	in.session(in.Postgres.URL, func(ctx context.Context, c *pgx.Conn) error {
 		return pgx.BeginFunc(ctx, c, func(tx pgx.Tx) error {
 			if _, err := tx.Exec(ctx, "LOCK TABLE "+tables); err != nil {
 				return err
@@ -117,11 +122,30 @@ func (in *Installation) LockAll(d time.Duration, tables string) {
 	})
 }
 
-func (in *Installation) session(do func(context.Context, *pgx.Conn) error) {
+// keepTables makes the database keep its tables in a folder.
+func (in *Installation) keepTables(folder string) {
+	in.t.Helper()
+	u, err := url.Parse(in.Postgres.URL)
+	if err != nil {
+		in.t.Fatal(err)
+	}
+	database := u.Path[1:]
+	u.Path = "/postgres" // a database can't be moved from within
+	in.session(u.String(), func(ctx context.Context, c *pgx.Conn) error {
+		if _, err := c.Exec(ctx, "CREATE TABLESPACE small LOCATION '"+folder+"'"); err != nil {
+			return err
+		}
+		_, err := c.Exec(ctx, "ALTER DATABASE "+database+" SET TABLESPACE small")
+		return err
+	})
+}
+
+// session does something over a connection of its own to the database at a URL.
+func (in *Installation) session(database string, do func(context.Context, *pgx.Conn) error) {
 	in.t.Helper()
 	ctx, cancel := context.WithTimeout(in.t.Context(), Patience)
 	defer cancel()
-	c, err := pgx.Connect(ctx, in.Postgres.URL)
+	c, err := pgx.Connect(ctx, database)
 	if err != nil {
 		in.t.Fatal(err)
 	}

@@ -1,7 +1,6 @@
 package faults
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -265,26 +264,7 @@ func (s *Server) Ballast() (remove func()) {
 	s.t.Helper()
 	// The mount is the process's own: only it can see it.
 	path := filepath.Join(fmt.Sprintf("/proc/%d/root", s.cmd.Process.Pid), s.dir, "ballast")
-	f, err := os.Create(path)
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	chunk := bytes.Repeat([]byte{1}, 4096)
-	for err == nil {
-		_, err = f.Write(chunk)
-	}
-	if !errors.Is(err, syscall.ENOSPC) {
-		s.t.Fatal(err)
-	}
-	if err := f.Close(); err != nil && !errors.Is(err, syscall.ENOSPC) {
-		s.t.Fatal(err)
-	}
-	return func() {
-		s.t.Helper()
-		if err := os.Remove(path); err != nil {
-			s.t.Fatal(err)
-		}
-	}
+	return fillUp(s.t, path)
 }
 
 // tail keeps the end of a log. Safe for concurrent use.

@@ -236,6 +236,15 @@ func servant() (*syscall.Credential, error) {
 	return nil, errors.New("there is neither a user postgres nor a user nobody to run the server as")
 }
 
+// Owner returns the ids of the user and the group that servers run as.
+func Owner() (uid, gid int, err error) {
+	account, err := servant()
+	if err != nil || account == nil {
+		return os.Getuid(), os.Getgid(), err
+	}
+	return int(account.Uid), int(account.Gid), nil
+}
+
 //go:embed guard.sh
 var guardScript string
 
