@@ -62,13 +62,19 @@ func signUp(ctx context.Context, cfg Config, n int) ([]*client.Session, error) {
 	return sessions, g.Wait()
 }
 
-// patiently repeats what the server asks to repeat later.
+// patience is how long one call is repeated before the run is given up. A server that is only busy answers long before.
+const patience = 30 * time.Second
+
+// patiently repeats what the server asks to repeat later, for as long as there is patience.
 func patiently[T any](ctx context.Context, do func() (T, error)) (T, error) {
-	for {
+	for begin := time.Now(); ; {
 		v, err := do()
 		var e *client.Error
 		if !errors.As(err, &e) || !e.Retryable() {
 			return v, err
+		}
+		if time.Since(begin) > patience {
+			return v, fmt.Errorf("given up after %v: %w", patience, err)
 		}
 		select {
 		case <-time.After(max(e.RetryAfter, 50*time.Millisecond)):
