@@ -49,7 +49,7 @@ const slowPause = 2 * time.Second
 // line is a user's transport, whose stream can be cut, and read slowly. Safe for concurrent use.
 type line struct {
 	client.Transport
-	slow <-chan struct{} // a reader is slow until it is closed; nil: not at all
+	slow *period // when it is read slowly; nil: never
 
 	mu   sync.Mutex
 	open client.Stream // guarded by mu: the last one
@@ -78,20 +78,31 @@ func (l *line) cut() {
 	}
 }
 
+// period is from when begun is closed until over is.
+type period struct{ begun, over chan struct{} }
+
 // slowStream takes its time between what it receives, so that it waits at the server and on the way.
 type slowStream struct {
 	client.Stream
 	ctx  context.Context //nolint:containedctx // the stream lasts as long
-	slow <-chan struct{}
+	slow *period
 }
 
 func (s *slowStream) Receive() (*chatv1.StreamResponse, error) {
+	select {
+	case <-s.slow.begun:
+		s.pause()
+	default:
+	}
+	return s.Stream.Receive()
+}
+
+func (s *slowStream) pause() {
 	t := time.NewTimer(slowPause)
 	defer t.Stop()
 	select {
 	case <-t.C:
-	case <-s.slow:
+	case <-s.slow.over:
 	case <-s.ctx.Done():
 	}
-	return s.Stream.Receive()
 }

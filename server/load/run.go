@@ -32,9 +32,9 @@ type run struct {
 	start  time.Time
 	users  []*user
 	ledger *ledger
-	// sent is closed when all messages are sent: slow readers hurry up then.
-	sent     chan struct{}
-	sentOnce sync.Once
+	// sending is while messages are sent; slow readers are slow then.
+	sending period
+	hurried sync.Once
 }
 
 // user is one user with one stream.
@@ -64,7 +64,7 @@ func Run(ctx context.Context, cfg Config) (*Report, error) {
 	if cfg.Idle > 0 {
 		return runIdle(ctx, cfg)
 	}
-	r := &run{cfg: cfg, id: rand.Uint32(), ledger: newLedger(), sent: make(chan struct{})}
+	r := &run{cfg: cfg, id: rand.Uint32(), ledger: newLedger(), sending: period{make(chan struct{}), make(chan struct{})}}
 	conns := &connections{per: cfg.StreamsPerConnection}
 	defer conns.close()
 	var receiving sync.WaitGroup
@@ -91,6 +91,7 @@ func Run(ctx context.Context, cfg Config) (*Report, error) {
 	cfg.progress("sending for %v", cfg.Duration)
 	before := readProcess(cfg.PID)
 	r.start = time.Now()
+	close(r.sending.begun)
 	endBesides := r.besides(ctx)
 	if cfg.Rate > 0 {
 		r.sendAtRate(ctx)
@@ -141,7 +142,7 @@ func (r *run) newUser(i int, s *client.Session, h *http.Client) (*user, error) {
 		live: make(chan struct{}), got: make(map[uint32]*seen),
 	}
 	if u.slow {
-		u.line.slow = r.sent
+		u.line.slow = &r.sending
 	}
 	var err error
 	u.client, err = client.New(client.Options{
@@ -353,7 +354,7 @@ func (r *run) sendWithWindow(ctx context.Context) {
 }
 
 // hurry ends the slowness of slow readers.
-func (r *run) hurry() { r.sentOnce.Do(func() { close(r.sent) }) }
+func (r *run) hurry() { r.hurried.Do(func() { close(r.sending.over) }) }
 
 // settle waits until all is answered and has arrived and all users are there, or nothing has moved for settleFor.
 func (r *run) settle(ctx context.Context) {
