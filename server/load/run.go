@@ -225,12 +225,34 @@ func (u *user) receive(ctx context.Context) {
 			if event.Seq == body.GetSeq() {
 				u.take(body)
 			}
+		case *client.Gap:
+			u.fill(ctx, body)
 		case *chatv1.Presence:
 			u.run.ledger.heard.Add(1)
 		case client.Live:
 			u.cameBack()
 		case client.Offline:
 			u.wasCut(body.Err)
+		}
+	}
+}
+
+// fill reads what the server left out because the user was too slow for it: late, and not lost.
+func (u *user) fill(ctx context.Context, g *client.Gap) {
+	for after := g.After; after < g.Head; {
+		page, err := patiently(ctx, func() (*chatv1.ListMessagesResponse, error) {
+			return u.client.Messages(ctx, u.conversation, client.Page{After: after, Limit: 200})
+		})
+		if err != nil {
+			return // counts as lost
+		}
+		for _, m := range page.GetMessages() {
+			if after = m.GetSeq(); after <= g.Head {
+				u.take(m)
+			}
+		}
+		if !page.GetHasMore() {
+			return
 		}
 	}
 }

@@ -120,7 +120,7 @@ func killed(t *testing.T, s sizes) []line {
 
 func secondNode(t *testing.T, s sizes) []line {
 	a, b := twoNodes(t)
-	pairs := []string{"--users", "100", "--rate", fmt.Sprint(s.rate)}
+	pairs := []string{"--users", strconv.Itoa(s.users / 5 * 2), "--rate", fmt.Sprint(s.rate)}
 	measure := func(urls ...string) (p50, p99 float64) {
 		r := generateOn(t, s, a, urls, func(string) {}, pairs...)
 		return r.LatencyMS.P50, r.LatencyMS.P99
