@@ -51,6 +51,7 @@ var rooms = []room{
 	{"deploy", nil, everything, "files for operators; their tests run them around whole nodes"},
 	{"e2e", everything, everything, "holds whole nodes to the promises, and may look anywhere for it"},
 	{"e2e/faults", nil, []string{"client", "e2e/fleet", "e2e/history", "gen/go", "internal/planted"}, "a server seen from outside, as a process"},
+	{"e2e/figures", nil, everything, "measures real processes from outside, beside bare ones"},
 	{"e2e/fleet", []string{"client", "e2e/history", "gen/go"}, everything, "plays users, who see what a client sees"},
 	{"e2e/history", []string{"client", "gen/go"}, everything, "judges what was recorded; the server's own rules would be no witness"},
 }

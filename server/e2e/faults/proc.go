@@ -171,6 +171,9 @@ func needMounts(t testing.TB) {
 	}
 }
 
+// PID is the number of the process. There has to be one.
+func (s *Server) PID() int { return s.cmd.Process.Pid }
+
 // Ready reports whether the server says that it is ready.
 func (s *Server) Ready() bool {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
