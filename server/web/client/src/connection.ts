@@ -57,7 +57,11 @@ export interface ConnectionOptions {
 export abstract class Connection {
   protected readonly cut = new AbortController();
   #cause: End | undefined;
+  #silent = false;
+  #probing = false;
+  /** When something came last, and how often something has come. */
   #heard = 0;
+  #messages = 0;
   #heartbeat = 0;
   #timer: ReturnType<typeof setTimeout> | undefined;
 
@@ -70,10 +74,11 @@ export abstract class Connection {
 
   /** Connects, and reads to the end. */
   async run(): Promise<End> {
-    this.#timer = setTimeout(() => this.fail("the server didn't answer in time"), this.options.times.handshake);
+    this.#timer = setTimeout(() => this.#giveUp("the server didn't answer in time"), this.options.times.handshake);
     try {
       for await (const { events } of this.open()) {
         this.#heard = Date.now();
+        this.#messages++;
         const end = this.#take(events);
         if (end) return end;
         this.wasHeard();
@@ -88,10 +93,9 @@ export abstract class Connection {
     }
   }
 
-  /** Ends the connection because nothing useful comes over it. */
-  fail(message: string): void {
-    this.#cause ??= { error: networkError(message) };
-    this.cut.abort();
+  /** The connection was ended because nothing came over it. */
+  get wasSilent(): boolean {
+    return this.#silent;
   }
 
   /** Ends the connection to open another one at once. */
@@ -109,12 +113,15 @@ export abstract class Connection {
 
   /** Makes sure soon that the server is still there, after something has happened to the network or the page. */
   probe(): void {
-    if (!this.isReady) return;
-    const since = Date.now();
+    if (!this.isReady || this.#probing) return;
+    this.#probing = true;
+    const before = this.#messages;
+    const silence = Date.now() - this.#heard;
     this.ask();
     clearTimeout(this.#timer);
     this.#timer = setTimeout(() => {
-      if (this.#heard < since && this.doubts(since - this.#heard)) this.fail("nothing is heard from the server");
+      this.#probing = false;
+      if (this.#messages === before && this.doubts(silence)) this.#giveUp("nothing is heard from the server");
       else this.#look();
     }, this.options.times.probe);
   }
@@ -147,11 +154,12 @@ export abstract class Connection {
           this.answered(value);
           continue;
         case "error":
-          if (!this.isReady) end = { error: requestFailed(value) };
+          if (!this.isReady)
+            end ??= { error: requestFailed(value) }; // a goodbye that follows says less
           else this.refused(value.requestId, requestFailed(value));
           continue;
         case "goodbye":
-          end = { goodbye: value };
+          end ??= { goodbye: value };
           continue;
         case "ready":
           this.#begin(value.heartbeatInterval ? milliseconds(value.heartbeatInterval) : 0);
@@ -170,11 +178,18 @@ export abstract class Connection {
     this.#look();
   }
 
+  /** Ends the connection because nothing comes over it. */
+  #giveUp(message: string): void {
+    this.#silent = true;
+    this.#cause ??= { error: networkError(message) };
+    this.cut.abort();
+  }
+
   /** Ends the connection if nothing was heard for twice the server's interval; else looks again when that may be so. */
   #look(): void {
     const left = this.#heard + 2 * this.#heartbeat - Date.now();
     clearTimeout(this.#timer);
-    if (left <= 0) this.fail("nothing is heard from the server");
+    if (left <= 0) this.#giveUp("nothing is heard from the server");
     else this.#timer = setTimeout(() => this.#look(), left);
   }
 }

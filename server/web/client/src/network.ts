@@ -12,6 +12,8 @@ export interface Network {
   readonly over: "websocket" | "http2";
   /** Tries whether Stream can be opened now; where this is set, Subscribe takes its place while it can't. */
   readonly probe?: (signal: AbortSignal) => Promise<boolean>;
+  /** Drops connections over which nothing comes any more, so that the next stream isn't opened on one of them. */
+  readonly renew?: () => void;
   /** Lets go of connections that are kept open: in Node they would keep the process running. */
   readonly close?: () => void;
 }

@@ -1,6 +1,6 @@
 import { type ChildProcess, execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdtemp, rm } from "node:fs/promises";
+import { cp, mkdtemp, rm } from "node:fs/promises";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -22,15 +22,18 @@ export class Server {
     this.#settings = { NATTERJACK_LISTEN: `127.0.0.1:${port}`, ...settings };
   }
 
-  /** Starts a server that ends with the test. Settings are environment variables, such as NATTERJACK_ACCESS_TOKEN_LIFE. */
+  /** Starts a server; whoever starts it ends it by {@link stop}. Settings are environment variables, such as NATTERJACK_ACCESS_TOKEN_LIFE. */
   static async start(settings: Readonly<Record<string, string>> = {}): Promise<Server> {
     const folder = await mkdtemp(join(tmpdir(), "natterjack-data-"));
     const server = new Server(inject("natterjack"), folder, await freePort(), settings);
-    onTestFinished(async () => {
-      await server.kill();
-      await rm(folder, { recursive: true });
-    });
     await server.restart();
+    return server;
+  }
+
+  /** Starts a server that ends with the test. */
+  static async forTest(settings: Readonly<Record<string, string>> = {}): Promise<Server> {
+    const server = await Server.start(settings);
+    onTestFinished(() => server.stop());
     return server;
   }
 
@@ -41,7 +44,8 @@ export class Server {
   /** Starts the server again, with its database; other settings may hold from now on. */
   async restart(settings: Readonly<Record<string, string>> = {}): Promise<void> {
     const child = spawn(this.#program, ["serve"], {
-      env: { ...process.env, NATTERJACK_DATABASE_URL: this.#database, ...this.#settings, ...settings },
+      // Nothing of the environment: what somebody has set for their own server would change the test.
+      env: { NATTERJACK_DATABASE_URL: this.#database, ...this.#settings, ...settings },
       stdio: ["ignore", "pipe", "pipe"],
     });
     this.#process = child;
@@ -58,6 +62,12 @@ export class Server {
     }
   }
 
+  /** Ends the server and drops its database. */
+  async stop(): Promise<void> {
+    await this.kill();
+    await rm(this.#folder, { recursive: true });
+  }
+
   /** Ends the server as a power cut would. */
   async kill(): Promise<void> {
     await this.#signal("SIGKILL");
@@ -66,6 +76,17 @@ export class Server {
   /** Ends the server in good order: its streams are told where to go. */
   async drain(): Promise<void> {
     await this.#signal("SIGTERM");
+  }
+
+  /** Keeps a copy of the database, or brings it back; the server must not run. */
+  async backUp(): Promise<void> {
+    await cp(this.#folder, `${this.#folder}.backup`, { recursive: true });
+    onTestFinished(() => rm(`${this.#folder}.backup`, { recursive: true }));
+  }
+
+  async restore(): Promise<void> {
+    await rm(this.#folder, { recursive: true });
+    await cp(`${this.#folder}.backup`, this.#folder, { recursive: true });
   }
 
   /** Runs `natterjack admin`; the server must not run. */
