@@ -56,7 +56,7 @@ function open(kept: OutboxItem[] = []) {
     },
     tell: () => {},
   });
-  outbox.take(new Map(kept.map((i) => [i.id, i])));
+  outbox.restore(kept);
   const states = (id: string) => (shown.get(id) ?? []).map((i) => `${i.content} ${i.state}`);
   return { outbox, link, calls, store, states };
 }
