@@ -58,7 +58,7 @@ func Run(ctx context.Context, cfg Config) (*Report, error) {
 	}
 	r := &run{cfg: cfg, id: rand.Uint32()}
 	r.ledger.latency, r.ledger.ackLatency = newLatencies(), newLatencies()
-	conns := &connections{per: cfg.StreamsPerConnection}
+	conns := newConnections(&cfg)
 	defer conns.close()
 	var receiving sync.WaitGroup
 	receiveCtx, stop := context.WithCancel(ctx)
@@ -104,8 +104,10 @@ func (r *run) setUp(ctx context.Context, conns *connections) error {
 		return fmt.Errorf("sign up the users: %w", err)
 	}
 	for i, s := range sessions {
+		server := r.cfg.Servers[i%len(r.cfg.Servers)]
+		h, transport := conns.next(server)
 		c, err := client.New(client.Options{
-			ServerURL: r.cfg.Servers[i%len(r.cfg.Servers)], Session: client.MemorySession(s), HTTPClient: conns.next(),
+			ServerURL: server, Session: client.MemorySession(s), HTTPClient: h, Transport: transport,
 			Queue: 8192, Window: r.cfg.Window, ConversationWindow: r.cfg.Window, MaxPending: 1_000_000, KeepSent: -1,
 		})
 		if err != nil {

@@ -17,24 +17,43 @@ import (
 // setUpWorkers is how many users are signed up at the same time. The server hashes a password for each, which is slow on purpose.
 const setUpWorkers = 8
 
+// callsPerConnection is how many users share a connection for their calls, where their streams don't go over it.
+const callsPerConnection = 100
+
 // connections hands out HTTP clients so that so many streams share a connection.
 type connections struct {
 	per     int
+	socket  *http.Client // what WebSockets are made with; nil: streams go over clients
 	clients []*http.Client
 	used    int
 }
 
-func (c *connections) next() *http.Client {
+func newConnections(cfg *Config) *connections {
+	if cfg.Transport == WebSocket {
+		return &connections{per: callsPerConnection, socket: client.NewWebSocketClient()}
+	}
+	return &connections{per: cfg.StreamsPerConnection}
+}
+
+// next returns a client for calls and the transport for the streams to a server.
+func (c *connections) next(server string) (*http.Client, client.Transport) {
 	if c.used%c.per == 0 {
 		c.clients = append(c.clients, client.NewHTTPClient())
 	}
 	c.used++
-	return c.clients[len(c.clients)-1]
+	h := c.clients[len(c.clients)-1]
+	if c.socket != nil {
+		return h, client.NewWebSocketTransport(c.socket, server)
+	}
+	return h, client.NewHTTPTransport(h, server)
 }
 
 func (c *connections) close() {
 	for _, h := range c.clients {
 		h.CloseIdleConnections()
+	}
+	if c.socket != nil {
+		c.socket.CloseIdleConnections()
 	}
 }
 

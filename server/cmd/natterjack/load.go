@@ -43,6 +43,7 @@ func runLoad(args []string, stdout, stderr *os.File) int {
 	f.DurationVar(&cfg.Duration, "duration", 10*time.Second, "how long to send")
 	f.IntVar(&cfg.Size, "size", 100, "bytes of each message")
 	f.IntVar(&cfg.StreamsPerConnection, "streams-per-connection", 1, "streams that share an HTTP/2 connection")
+	f.StringVar(&cfg.Transport, "transport", load.HTTP2, "what streams go over: "+load.HTTP2+" or "+load.WebSocket)
 	f.IntVar(&cfg.Idle, "idle", 0, "open this many streams that only listen, instead of sending")
 	f.IntVar(&cfg.PID, "pid", 0, "process of the server, to report its CPU time and memory (Linux)")
 	f.BoolVar(&asJSON, "json", false, "print one JSON object")

@@ -13,6 +13,8 @@ export interface WireOptions {
   readonly deviceName?: string;
   /** Keeps nothing beyond this object, and shares nothing with other tabs. */
   readonly inMemory?: boolean;
+  /** Tabs don't agree on one connection: each has its own, as a device of its own, or each would end the others'. */
+  readonly alone?: boolean;
   /** For tests, and where the global ones are not the right ones. */
   readonly locks?: Pick<LockManager, "request">;
   readonly link?: Pick<LinkParts, "surroundings" | "times">;
@@ -41,7 +43,11 @@ export function createWire(options: WireOptions): Wire {
   return {
     session,
     calls,
-    createLink: (link) => createLink({ ...link, session, calls }, { network: options.network, keep, ...options.link }),
+    createLink: (link) =>
+      createLink(
+        { ...link, session, calls },
+        { network: options.network, keep: options.alone ? memoryKeep() : keep, ...options.link },
+      ),
     close() {
       session.close();
       options.network.close?.();

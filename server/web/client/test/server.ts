@@ -1,6 +1,6 @@
 import { type ChildProcess, execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdtemp, rm } from "node:fs/promises";
+import { cp, mkdtemp, rm } from "node:fs/promises";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -77,6 +77,17 @@ export class Server {
   /** Ends the server in good order: its streams are told where to go. */
   async drain(): Promise<void> {
     await this.#signal("SIGTERM");
+  }
+
+  /** Keeps a copy of the database, or brings it back; the server must not run. */
+  async backUp(): Promise<void> {
+    await cp(this.#folder, `${this.#folder}.backup`, { recursive: true });
+    onTestFinished(() => rm(`${this.#folder}.backup`, { recursive: true }));
+  }
+
+  async restore(): Promise<void> {
+    await rm(this.#folder, { recursive: true });
+    await cp(`${this.#folder}.backup`, this.#folder, { recursive: true });
   }
 
   /** Runs `natterjack admin`; the server must not run. */

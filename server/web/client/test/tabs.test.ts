@@ -1,0 +1,101 @@
+import { expect, test } from "vitest";
+import type { Message } from "../src/api.js";
+import { Browser } from "./browser.js";
+import { contents, conversation, idOf, join, live, open, timeline } from "./people.js";
+import { Server } from "./server.js";
+import { until } from "./until.js";
+
+const password = "correct horse";
+
+async function twoTabs(server: Server) {
+  const browser = new Browser(server);
+  const first = browser.open();
+  await first.signUp({ username: "alice", password, displayName: "Alice" });
+  await live(first);
+  const bob = await join(server, "bob");
+  const id = await first.openDirect(idOf(bob));
+  const second = browser.open();
+  await live(second);
+  return { browser, first, second, bob, id };
+}
+
+test("two tabs have one connection, and show the same", async () => {
+  const server = await Server.start();
+  const { browser, first, second, bob, id } = await twoTabs(server);
+  const a = await timeline(first, id);
+  const b = await timeline(second, id);
+
+  await bob.send(id, "hello");
+  await until(a, (s) => s.messages.length === 1);
+  await until(b, (s) => s.messages.length === 1);
+  await second.send(id, "from the second");
+  await until(a, (s) => s.messages[1]?.seq !== undefined && s.messages[1].seq > 0);
+  await until(b, (s) => s.messages[1]?.seq !== undefined && s.messages[1].seq > 0);
+  expect(a.get().messages.map((m) => m.key)).toEqual(b.get().messages.map((m) => m.key));
+
+  second.markRead(id, a.get().messages[0]?.seq ?? 0);
+  await conversation(first, id, (c) => c.unread === 0);
+  second.setDraft(id, "a thought");
+  await conversation(first, id, (c) => c.draft === "a thought");
+  second.setTyping(id, true);
+  await until(bob.typing(id), (users) => users.length === 1);
+  await until(second.presence(idOf(bob)), (p) => p.state === "online");
+  await until(first.presence(idOf(bob)), (p) => p.state === "online");
+  expect(browser.streams).toBe(1);
+});
+
+test("the next tab takes over when the first one closes, and nothing is missed", async () => {
+  const server = await Server.start();
+  const { browser, first, second, bob, id } = await twoTabs(server);
+  const b = await timeline(second, id);
+  const arrived: string[] = [];
+  second.onMessage((m: Message) => arrived.push(m.content));
+
+  await bob.send(id, "one");
+  await until(b, (s) => s.messages.length === 1);
+  first.close();
+  await bob.send(id, "two");
+  await second.send(id, "three");
+  await until(b, (s) => s.messages.length === 3 && s.messages.every((m) => m.seq > 0));
+  await live(second);
+  const third = browser.open();
+  await live(third);
+  const c = await timeline(third, id);
+  await until(c, (s) => s.messages.length === 3);
+  expect(contents(c).sort()).toEqual(["one", "three", "two"]);
+  await bob.send(id, "four");
+  await until(b, (s) => s.messages.length === 4);
+  await until(c, (s) => s.messages.length === 4);
+  expect(arrived).toContain("four");
+  expect(arrived.filter((m) => m === "four")).toHaveLength(1);
+});
+
+test("signing out in one tab signs out all, and leaves nothing behind", async () => {
+  const server = await Server.start();
+  const { browser, first, second, bob, id } = await twoTabs(server);
+  await bob.send(id, "secret");
+  await conversation(second, id, (c) => c.unread === 1);
+  await second.signOut();
+  expect(second.account.get()).toEqual({ status: "signed-out" });
+  await until(first.account, (a) => a.status === "signed-out");
+  expect(first.conversations.get()).toEqual([]);
+
+  const next = browser.open();
+  await until(next.account, (a) => a.status === "signed-out");
+  await next.signUp({ username: "carol", password });
+  await live(next);
+  expect(next.conversations.get()).toEqual([]);
+  await until(first.account, (a) => a.status === "signed-in" && a.account.user.username === "carol");
+  await live(first);
+});
+
+test("a session that is revoked elsewhere ends here with its reason", async () => {
+  const server = await Server.start();
+  const { first, second } = await twoTabs(server);
+  const elsewhere = open(server);
+  await elsewhere.signIn({ username: "alice", password });
+  await elsewhere.revokeOtherSessions();
+  await until(first.account, (a) => a.status === "signed-out" && a.reason === "revoked");
+  await until(second.account, (a) => a.status === "signed-out" && a.reason === "revoked");
+  expect(elsewhere.account.get().status).toBe("signed-in");
+});
