@@ -22,6 +22,8 @@ export const networks: readonly (readonly [over: "http2" | "websocket", network:
   ["websocket", webSocketNetwork],
 ];
 
+export { nodeNetwork };
+
 /** One device: what a model would be made of, with what it has heard. */
 export interface Device extends Wire {
   readonly link: Link;
@@ -98,4 +100,18 @@ export class Browser implements Surroundings {
     this.#visible = state.visible ?? this.#visible;
     for (const changed of [...this.#watchers]) changed();
   }
+}
+
+/** Web Locks as far as the client uses them: exclusive, by name, one after the other. Node has none. */
+export class Locks {
+  readonly #last = new Map<string, Promise<unknown>>();
+
+  request = (<R>(name: string, work: (lock: Lock) => Promise<R>): Promise<R> => {
+    const result = (this.#last.get(name) ?? Promise.resolve()).then(() => work({ name, mode: "exclusive" }));
+    this.#last.set(
+      name,
+      result.catch(() => undefined),
+    );
+    return result;
+  }) as LockManager["request"];
 }
