@@ -55,7 +55,9 @@ export function precompressed(): Plugin {
       order: "post",
       sequential: true,
       async handler({ dir = "" }) {
-        const files = readdirSync(dir, { recursive: true, encoding: "utf8" }).filter((name) => /\.(js|css|html|svg|json|webmanifest)$/.test(name));
+        const files = readdirSync(dir, { recursive: true, encoding: "utf8" }).filter((name) =>
+          /\.(js|css|html|svg|json|webmanifest)$/.test(name),
+        );
         await Promise.all(files.map((name) => twins(join(dir, name))));
       },
     },

@@ -24,6 +24,7 @@ export default defineConfig({
     // The Content-Security-Policy allows no script and no style within the page.
     assetsInlineLimit: 0,
     modulePreload: { polyfill: false },
+    rolldownOptions: { checks: { pluginTimings: false } },
   },
-  test: { environment: "happy-dom", include: ["test/**/*.test.{ts,tsx}"] },
+  test: { environment: "happy-dom", include: ["{src,test}/**/*.test.{ts,tsx}"] },
 });

@@ -1,6 +1,7 @@
 /** The way from components to the client: one Chat in a context, and hooks that draw anew when what they read has changed. */
 
-import type { Account, Chat, ChatError, Conversation, Member, Observable, Presence, User } from "@natterjack/client";
+import type { Account, Chat, Conversation, Member, Observable, Presence, User } from "@natterjack/client";
+import { isChatError } from "@natterjack/client";
 import { createContext, useContext, useMemo, useSyncExternalStore } from "react";
 
 export const ChatContext = createContext<Chat | undefined>(undefined);
@@ -68,11 +69,6 @@ export function useUser(id: string | undefined): User | undefined {
 export function usePresence(userId: string | undefined): Presence {
   const chat = useChat();
   return useObservable(useMemo(() => (userId === undefined ? nobody : chat.presence(userId)), [chat, userId]));
-}
-
-/** Whether something was thrown by the client, with a code and a text for people. */
-export function isChatError(error: unknown): error is ChatError {
-  return error instanceof Error && "code" in error && "reason" in error;
 }
 
 /** What to tell people about something that went wrong. */
