@@ -58,7 +58,10 @@ export abstract class Connection {
   protected readonly cut = new AbortController();
   #cause: End | undefined;
   #silent = false;
+  #probing = false;
+  /** When something came last, and how often something has come. */
   #heard = 0;
+  #messages = 0;
   #heartbeat = 0;
   #timer: ReturnType<typeof setTimeout> | undefined;
 
@@ -75,6 +78,7 @@ export abstract class Connection {
     try {
       for await (const { events } of this.open()) {
         this.#heard = Date.now();
+        this.#messages++;
         const end = this.#take(events);
         if (end) return end;
         this.wasHeard();
@@ -109,12 +113,15 @@ export abstract class Connection {
 
   /** Makes sure soon that the server is still there, after something has happened to the network or the page. */
   probe(): void {
-    if (!this.isReady) return;
-    const since = Date.now();
+    if (!this.isReady || this.#probing) return;
+    this.#probing = true;
+    const before = this.#messages;
+    const silence = Date.now() - this.#heard;
     this.ask();
     clearTimeout(this.#timer);
     this.#timer = setTimeout(() => {
-      if (this.#heard < since && this.doubts(since - this.#heard)) this.#giveUp("nothing is heard from the server");
+      this.#probing = false;
+      if (this.#messages === before && this.doubts(silence)) this.#giveUp("nothing is heard from the server");
       else this.#look();
     }, this.options.times.probe);
   }

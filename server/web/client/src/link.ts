@@ -114,14 +114,16 @@ class KeptLink implements Link {
   async #run(running: AbortController): Promise<void> {
     const { signal } = running;
     const retries = new Retries();
+    this.state.set({ status: "connecting" });
     while (!signal.aborted) {
-      if (this.state.get().status !== "offline") this.state.set({ status: "connecting" });
       const { end, token, lived } = await this.#connect(retries.stale, signal);
       if (signal.aborted) return;
       if ("error" in end && end.error.reason === "INVALID_TOKEN") this.#tokenRefused = true;
       const delay = retries.after(end, token, lived);
       if (delay === undefined) break;
-      if (delay > 0 || !("reopen" in end)) await this.#wait(delay, retries.failures, signal);
+      if ("reopen" in end) continue; // too short to be told: it stays live
+      await this.#wait(delay, retries.failures, signal);
+      if (!signal.aborted && this.state.get().status !== "offline") this.state.set({ status: "connecting" });
     }
     if (!signal.aborted) this.stop();
   }
@@ -138,7 +140,7 @@ class KeptLink implements Link {
     signal.addEventListener("abort", stop);
     await pause(delay, hurry.signal);
     signal.removeEventListener("abort", stop);
-    this.#hurry = undefined;
+    if (this.#hurry === hurry) this.#hurry = undefined;
   }
 
   /** Makes one connection, and returns when it has ended. `lived` is how long it was ready, in milliseconds. */
@@ -163,11 +165,14 @@ class KeptLink implements Link {
         events: this.#options.events,
         ready: () => {
           since = Date.now();
-          this.state.set({ status: "catching-up" });
+          if (this.state.get().status !== "live") this.state.set({ status: "catching-up" });
         },
         caughtUp: () => {
           this.#tokenRefused = false;
-          this.state.set({ status: "live", over: stream ? this.#parts.network.over : "subscribe" });
+          const over = stream ? this.#parts.network.over : "subscribe";
+          const state = this.state.get();
+          // The server says it from time to time with a newer token.
+          if (state.status !== "live" || state.over !== over) this.state.set({ status: "live", over });
         },
       };
       const connection = stream

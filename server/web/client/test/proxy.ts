@@ -6,6 +6,8 @@ import { onTestFinished } from "vitest";
 export class TroubleProxy {
   /** Answers 403 to each WebSocket, as proxies do that don't know them. */
   refuseUpgrades = false;
+  /** Lets WebSockets open, and then passes nothing on. */
+  muteUpgrades = false;
   /** Takes all that comes and passes nothing on, in both directions, while connections stay open: what a lost network looks like. */
   swallow = false;
   /** How many bytes clients have sent. */
@@ -29,8 +31,13 @@ export class TroubleProxy {
           return;
         }
         const upstream = this.#track(connect(Number(port), hostname));
-        upstream.on("data", (data) => this.swallow || client.write(data));
-        client.on("data", (data) => this.swallow || upstream.write(data));
+        let answered = false;
+        const mute = () => this.swallow || (upgrade && answered && this.muteUpgrades);
+        upstream.on("data", (data) => {
+          if (!mute()) client.write(data);
+          answered = true;
+        });
+        client.on("data", (data) => mute() || upstream.write(data));
         client.once("close", () => upstream.destroy());
         upstream.once("close", () => this.swallow || client.destroy());
         if (!this.swallow) upstream.write(first);

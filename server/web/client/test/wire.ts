@@ -22,6 +22,8 @@ export const networks: readonly (readonly [over: "http2" | "websocket", network:
   ["websocket", webSocketNetwork],
 ];
 
+export { nodeNetwork };
+
 /** One device: what a model would be made of, with what it has heard. */
 export interface Device extends Wire {
   readonly link: Link;

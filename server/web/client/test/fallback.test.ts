@@ -1,0 +1,143 @@
+import { randomUUID } from "node:crypto";
+import { PresenceState } from "@natterjack/proto/chat/v1/user_pb.js";
+import { beforeAll, expect, test } from "vitest";
+import { TroubleProxy } from "./proxy.js";
+import { Server } from "./server.js";
+import { eventually, status, until } from "./until.js";
+import { Browser, conversation, type Device, live, nodeNetwork, webSocketNetwork } from "./wire.js";
+
+let server: Server;
+beforeAll(async () => {
+  server = await Server.start();
+  return () => server.stop();
+});
+
+async function blocked(surroundings = new Browser(), times = {}): Promise<{ proxy: TroubleProxy; alice: Device }> {
+  const proxy = await TroubleProxy.start(server.url);
+  proxy.refuseUpgrades = true;
+  return { proxy, alice: await live(webSocketNetwork(proxy.url), { link: { surroundings, times } }) };
+}
+
+test("where no WebSocket can be opened, Subscribe takes its place after two attempts", async () => {
+  const { proxy, alice } = await blocked();
+  expect(alice.link.state.get()).toEqual({ status: "live", over: "subscribe" });
+  expect(proxy.upgrades).toBe(2);
+  expect(alice.events.map(({ event }) => event.case)).toEqual(["ready", "caughtUp"]);
+});
+
+test("all that is said goes by unary calls then, in order, and is acknowledged alike", async () => {
+  const { alice } = await blocked();
+  const bob = await live(nodeNetwork(server.url));
+  const id = await conversation(alice, bob);
+  const acks = await Promise.all(
+    Array.from({ length: 10 }, (_, i) =>
+      alice.link.say({
+        case: "sendMessage",
+        value: {
+          $typeName: "natterjack.chat.v1.SendMessageRequest",
+          conversationId: id,
+          clientMessageId: randomUUID(),
+          content: `${i}`,
+          replyToSeq: 0n,
+        },
+      }),
+    ),
+  );
+  const first = acks[0]?.seq ?? 0n;
+  expect(acks.map(({ seq }) => seq)).toEqual(acks.map((_, i) => first + BigInt(i)));
+  expect(acks.every(({ messageId, timestamp, duplicate }) => messageId && timestamp && !duplicate)).toBe(true);
+  await alice.link.say({
+    case: "typing",
+    value: { $typeName: "natterjack.chat.v1.SetTypingRequest", conversationId: id, typing: true },
+  });
+  expect(await bob.heard("typing")).toMatchObject({ typing: true, userId: alice.session.userId.get() });
+
+  const last = acks.at(-1)?.seq ?? 0n;
+  const { seq } = await bob.link.say({
+    case: "sendMessage",
+    value: {
+      $typeName: "natterjack.chat.v1.SendMessageRequest",
+      conversationId: id,
+      clientMessageId: randomUUID(),
+      content: "so?",
+      replyToSeq: last,
+    },
+  });
+  await eventually(() => alice.events.some(({ event }) => event.case === "message" && event.value.seq === seq));
+  const mark = { conversationId: id, seq };
+  await expect(
+    alice.link.say({ case: "markDelivered", value: { $typeName: "natterjack.chat.v1.MarkDeliveredRequest", ...mark } }),
+  ).resolves.toMatchObject({ seq });
+  await expect(
+    alice.link.say({ case: "markRead", value: { $typeName: "natterjack.chat.v1.MarkReadRequest", ...mark } }),
+  ).resolves.toMatchObject({ seq });
+  await expect(
+    alice.link.say({
+      case: "markRead",
+      value: { $typeName: "natterjack.chat.v1.MarkReadRequest", conversationId: "nonsense", seq: 1n },
+    }),
+  ).rejects.toMatchObject({ name: "ChatError", reason: "INVALID_ID" });
+});
+
+test("presence works over Subscribe too, by opening it anew", async () => {
+  const { alice } = await blocked(new Browser(), { reopen: 50 });
+  const states: string[] = [];
+  alice.link.state.subscribe(() => states.push(alice.link.state.get().status));
+  const bob = await live(nodeNetwork(server.url));
+  await conversation(alice, bob);
+  alice.link.watch([bob.session.userId.get() as string]);
+  expect(await alice.heard("presence")).toMatchObject({ state: PresenceState.ONLINE });
+  bob.link.watch([alice.session.userId.get() as string]);
+  await bob.heard("presence");
+  alice.link.setInUse(false);
+  await eventually(() => bob.events.some(({ event }) => event.case === "presence" && event.value.state === PresenceState.AWAY));
+  expect(states).toEqual([]); // nobody has to see it
+});
+
+test("a Subscribe that is cut is opened again, without asking for a WebSocket first", async () => {
+  const { proxy, alice } = await blocked();
+  const from = alice.events.length;
+  proxy.cut();
+  await alice.heard("caughtUp", from);
+  await status(alice.link.state, "live");
+  expect(proxy.upgrades).toBe(2);
+  expect(alice.link.state.get()).toEqual({ status: "live", over: "subscribe" });
+});
+
+test("in another network the WebSocket is tried again at once", async () => {
+  const surroundings = new Browser();
+  const { proxy, alice } = await blocked(surroundings);
+  surroundings.becomes({ online: false });
+  surroundings.becomes({ online: true });
+  await eventually(() => proxy.upgrades === 3);
+  expect(alice.link.state.get()).toMatchObject({ over: "subscribe" }); // still blocked
+  proxy.refuseUpgrades = false;
+  surroundings.becomes({ online: false });
+  surroundings.becomes({ online: true });
+  await until(alice.link.state, (state) => state.status === "live" && state.over === "websocket");
+});
+
+test("a WebSocket that can be opened again is found by itself", async () => {
+  const { proxy, alice } = await blocked(new Browser(), { firstTry: 50, tryAgain: 50 });
+  await eventually(() => proxy.upgrades > 3);
+  proxy.refuseUpgrades = false;
+  await until(alice.link.state, (state) => state.status === "live" && state.over === "websocket");
+});
+
+test("a server that was away doesn't leave a client on Subscribe", async () => {
+  const own = await Server.forTest();
+  const alice = await live(webSocketNetwork(own.url), { link: { times: { firstTry: 50 } } });
+  await own.kill();
+  // It comes back just when Subscribe's turn has come.
+  await until(alice.link.state, (state) => state.status === "waiting" && state.attempt >= 3);
+  await own.restart();
+  alice.link.reconnect();
+  await until(alice.link.state, (state) => state.status === "live" && state.over === "websocket");
+});
+
+test("a WebSocket that opens and carries nothing is as good as none", async () => {
+  const proxy = await TroubleProxy.start(server.url);
+  proxy.muteUpgrades = true;
+  const alice = await live(webSocketNetwork(proxy.url), { link: { times: { handshake: 300 } } });
+  expect(alice.link.state.get()).toEqual({ status: "live", over: "subscribe" });
+});
