@@ -78,11 +78,15 @@ func (k *socket) receive() (*received[chatv1.StreamRequest], error) {
 	if err != nil {
 		return nil, k.broken(err)
 	}
-	k.heard.Store(true)
+	first := !k.heard.Swap(true)
 	switch {
 	case flags == envelope.Data:
 		in := new(received[chatv1.StreamRequest])
-		return in, binaryCodec{}.Unmarshal(data, in)
+		err := binaryCodec{}.Unmarshal(data, in) // which keeps nothing of data
+		if in.err != nil && first {
+			k.violation = envelope.CloseInvalidData // of a hello that can't be read nothing comes; later requests are answered
+		}
+		return in, err
 	case flags == envelope.End && len(data) == 0:
 		return nil, io.EOF
 	case flags&envelope.Compressed != 0:
