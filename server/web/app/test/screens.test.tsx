@@ -123,7 +123,10 @@ describe("searching", () => {
 
 describe("what went wrong", () => {
   it("is told in a sentence", () => {
-    expect(explain(failure({ message: "the title is too long" }))).toBe("The title is too long.");
+    expect(explain(failure({ message: "you are no member" }))).toBe("You are no member.");
+    expect(explain(failure({ field: "title", message: "title: value length must be at most 128" }))).toMatch(
+      /^128 characters at most/,
+    );
     expect(explain(failure({ message: "Really?" }))).toBe("Really?");
     expect(explain(new TypeError("x is undefined"))).toBe("Something went wrong. Please try again.");
   });
