@@ -127,11 +127,15 @@ class KeptChat implements Chat {
   }
 
   user(id: string): Observable<User | undefined> {
-    return this.#follow<User | undefined>(`u${id}`, (d) => d.model.user(id), nobody);
+    return this.#follow<User | undefined>(`u${id}`, (d) => d.model.people.user(id), nobody);
   }
 
   members(conversationId: string): Observable<readonly Member[] | undefined> {
-    return this.#follow<readonly Member[] | undefined>(`m${conversationId}`, (d) => d.model.members(conversationId), nobody);
+    return this.#follow<readonly Member[] | undefined>(
+      `m${conversationId}`,
+      (d) => d.model.people.members(conversationId),
+      nobody,
+    );
   }
 
   openTimeline(conversationId: string): Timeline {
@@ -346,8 +350,7 @@ class KeptChat implements Chat {
   }
 
   async #begin(userId: string): Promise<void> {
-    const kept = await this.#storage.open(userId);
-    const device: Device = new Device({
+    const device = new Device({
       userId,
       calls: this.#calls,
       storage: this.#storage,
@@ -363,7 +366,7 @@ class KeptChat implements Chat {
       account: (account) => this.account.set({ status: "signed-in", account }),
     });
     this.#device.set(device);
-    device.start(kept);
+    const kept = await device.start();
     if (kept.account) {
       this.account.set({ status: "signed-in", account: kept.account });
       void this.#fetchAccount(device);

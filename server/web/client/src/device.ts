@@ -2,25 +2,22 @@ import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
 import { SetTypingRequestSchema } from "@natterjack/proto/chat/v1/request_pb.js";
 import { type Event, PositionSchema, StreamResponseSchema } from "@natterjack/proto/chat/v1/stream_pb.js";
 import type { Account, ConnectionState, Conversation, Message, Timeline } from "./api.js";
+import { Fetcher } from "./fetcher.js";
+import { Ledger } from "./ledger.js";
 import { Marker } from "./marker.js";
 import { Model, type Outcome } from "./model/model.js";
-import { type StoredConversation, toMember } from "./model/records.js";
 import { Cell, type Notifier } from "./model/signal.js";
 import { soon } from "./observable.js";
 import { Outbox } from "./outbox.js";
-import type { Change, Kept, Storage } from "./storage.js";
+import type { Kept, Storage } from "./storage.js";
 import { type Locks, type TabMessage, Tabs } from "./tabs.js";
 import { ChatTimeline } from "./timeline.js";
 import { Typist } from "./typist.js";
 import type { Calls, Link, LinkOptions } from "./wire.js";
 
-/** How long changes gather before they are stored, in milliseconds. */
-const storeAfter = 300;
 /** Rules of the schema. */
 const maxPositions = 100;
 const maxWatched = 200;
-const maxProfiles = 200;
-const memberPage = 500;
 
 export interface DeviceOptions {
   readonly userId: string;
@@ -50,23 +47,19 @@ export class Device {
 
   readonly #o: DeviceOptions;
   readonly #marker: Marker;
+  readonly #ledger: Ledger;
+  readonly #fetcher: Fetcher;
   readonly #timelines = new Set<ChatTimeline>();
-  readonly #fetching = new Map<string, Promise<void>>();
   readonly #others = new Map<string, { watch: readonly string[]; inUse: boolean }>();
   readonly #drain = () => this.#act(this.model.take());
   #tabs: Tabs | undefined;
   #link: Link | undefined;
   #unlink = () => {};
-  #token: Uint8Array | undefined;
   #sent = 0;
   /** Of whom, and up to which number, this tab has heard; undefined while it waits for a welcome. */
   #heard: { leader: string; n: number } | undefined;
   /** What came while it waited. */
   #early: { from: string; message: Extract<TabMessage, { kind: "events" }> }[] = [];
-  #pending: { -readonly [K in keyof Change]: Change[K] } = {};
-  #records = new Map<string, StoredConversation | undefined>();
-  #timer: ReturnType<typeof setTimeout> | undefined;
-  #writing: Promise<void> = Promise.resolve();
   #closed = false;
 
   constructor(options: DeviceOptions) {
@@ -79,13 +72,21 @@ export class Device {
       tell: (changes) => this.#tabs?.post({ kind: "outbox", changes: [...changes] }),
     });
     this.#marker = new Marker(this.model);
+    this.#ledger = new Ledger(options.storage, options.userId, () => [...this.#timelines].flatMap((t) => t.takeTail() ?? []));
+    this.#fetcher = new Fetcher(this.model, options.calls);
     this.typist = new Typist((id, typing) => this.#typing(id, typing));
     this.model.ephemera.onWatch = () => soon(this.#here);
   }
 
-  /** Shows what was kept, and begins. */
-  start(kept: Kept): void {
+  /** Shows what was kept, and begins; returns what was kept. */
+  async start(): Promise<Kept> {
+    const kept = await this.#ledger.open();
     this.#restore(kept);
+    this.#connect();
+    return kept;
+  }
+
+  #connect(): void {
     const { shared } = this.#o;
     if (!shared) {
       this.#lead(true);
@@ -116,9 +117,9 @@ export class Device {
     this.model.ephemera.silence();
     this.#stopLink();
     if (!forget) {
-      await this.#store();
+      await this.#ledger.store();
     }
-    clearTimeout(this.#timer);
+    this.#ledger.stop();
     this.#tabs?.close();
   }
 
@@ -129,12 +130,12 @@ export class Device {
         calls: this.#o.calls,
         notifier: this.#o.notifier,
         live: () => this.#live() && !this.model.catching,
-        fetchConversation: (id) => this.fetchConversation(id),
+        fetchConversation: (id) => this.#fetcher.conversation(id),
         seen: (messages) => this.outbox.seen(messages.filter((m) => m.senderId === this.#o.userId)),
         tail: (id) => this.#o.storage.tail(id),
         changed: () => {
           this.#settle(conversationId);
-          this.#storeSoon();
+          this.#ledger.soon();
         },
         closed: (t, tail) => {
           this.#timelines.delete(t);
@@ -150,23 +151,6 @@ export class Device {
     return timeline;
   }
 
-  /** Fetches a conversation's summary; calls for the same one share the answer. */
-  fetchConversation(id: string): Promise<void> {
-    let fetching = this.#fetching.get(id);
-    if (!fetching) {
-      fetching = this.#fetchConversation(id).finally(() => this.#fetching.delete(id));
-      this.#fetching.set(id, fetching);
-    }
-    return fetching;
-  }
-
-  async #fetchConversation(id: string): Promise<void> {
-    const { summary } = await this.#o.calls.chat.getConversation({ conversationId: id });
-    if (summary) {
-      this.model.summary(summary);
-    }
-  }
-
   markRead(id: string, seq: number): void {
     this.model.markRead(id, seq);
     this.#tabs?.post({ kind: "read", conversationId: id, seq });
@@ -175,8 +159,7 @@ export class Device {
   setDraft(id: string, text: string): void {
     this.model.setDraft(id, text);
     this.#tabs?.post({ kind: "draft", conversationId: id, text });
-    this.#pending.drafts = new Map([...(this.#pending.drafts ?? []), [id, text === "" ? undefined : text]]);
-    this.#storeSoon();
+    this.#ledger.noteDraft(id, text);
   }
 
   setAccount(account: Account): void {
@@ -209,13 +192,15 @@ export class Device {
     const link = this.#o.link({ hello: () => this.#hello(), events: (events) => this.#events(events) });
     this.#link = link;
     this.#unlink = link.state.subscribe(() => this.#stateChanged(link.state.get(), link));
+    this.#tabs?.post({ kind: "lead" });
     void this.#begin(link);
   }
 
-  /** The leader before may have stored more than this tab has heard of. */
   async #begin(link: Link): Promise<void> {
+    await this.#ledger.lead();
     if (this.#tabs) {
-      this.#restore(await this.#o.storage.open(this.#o.userId));
+      // The leader before may have stored more than this tab has heard of.
+      this.#restore(await this.#ledger.open());
     }
     if (this.#link === link) {
       this.#here();
@@ -236,18 +221,17 @@ export class Device {
   }
 
   async #hello(): ReturnType<LinkOptions["hello"]> {
-    await this.#store();
-    const positions = new Map<string, bigint>();
+    await this.#ledger.store();
+    const positions = new Map<string, number>();
     for (const t of this.#timelines) {
       if (t.cursor !== undefined && positions.size < maxPositions) {
-        const before = positions.get(t.conversationId);
-        const cursor = BigInt(t.cursor);
-        positions.set(t.conversationId, before !== undefined && before < cursor ? before : cursor);
+        positions.set(t.conversationId, Math.min(t.cursor, positions.get(t.conversationId) ?? t.cursor));
       }
     }
+    this.model.asked = positions;
     return {
-      token: this.#token ?? new Uint8Array(),
-      positions: [...positions].map(([conversationId, seq]) => create(PositionSchema, { conversationId, seq })),
+      token: this.#ledger.token,
+      positions: [...positions].map(([conversationId, seq]) => create(PositionSchema, { conversationId, seq: BigInt(seq) })),
     };
   }
 
@@ -273,6 +257,9 @@ export class Device {
     this.#marker.connect(state.status === "live" ? link : undefined);
     for (const t of this.#timelines) {
       t.check();
+    }
+    if (state.status === "live") {
+      this.#fetcher.again();
     }
   }
 
@@ -358,7 +345,7 @@ export class Device {
   async #welcome(to: string): Promise<void> {
     const n = this.#sent;
     this.#drain();
-    await this.#store();
+    await this.#ledger.store();
     const presences = this.model.ephemera.presences();
     this.#tabs?.post({ kind: "welcome", to, n, state: this.connection.get(), presences });
   }
@@ -368,6 +355,13 @@ export class Device {
       case "welcome":
         if (m.to === this.#tabs?.id) {
           void this.#welcomed(m, from);
+        }
+        return;
+      case "lead":
+        if (this.#heard) {
+          this.#here();
+        } else {
+          this.#join();
         }
         return;
       case "state":
@@ -386,7 +380,7 @@ export class Device {
   }
 
   async #welcomed(m: Extract<TabMessage, { kind: "welcome" }>, from: string): Promise<void> {
-    this.#restore(await this.#o.storage.open(this.#o.userId));
+    this.#restore(await this.#ledger.open());
     if (this.#link || this.#closed) {
       return;
     }
@@ -409,7 +403,6 @@ export class Device {
   // What the model wants.
 
   #restore(kept: Kept): void {
-    this.#token = kept.token;
     this.model.restore(kept.conversations, kept.users);
     for (const [id, text] of kept.drafts) {
       this.model.setDraft(id, text);
@@ -426,7 +419,7 @@ export class Device {
     }
     this.outbox.seen(o.own.map((i) => i.message));
     if (this.#link) {
-      this.#keep(o);
+      this.#ledger.note(o);
       for (const { message, conversation } of o.arrived) {
         this.#o.arrived(message, conversation);
       }
@@ -440,94 +433,15 @@ export class Device {
         this.#settle(id);
       }
     }
-    for (const id of o.refetch) {
-      this.fetchConversation(id).catch(() => undefined); // it comes with the next event, or the next connection
-    }
-    for (const id of o.members) {
-      void this.#fetchMembers(id);
-    }
-    if (o.profiles.size > 0) {
-      void this.#fetchProfiles([...o.profiles]);
-    }
+    this.#fetcher.fetch(o);
   }
 
   /** The outbox is done with the messages that are shown by themselves. */
   #settle(id: string): void {
     const c = this.model.state(id);
     if (c?.outbox.length) {
-      const cursors = [...c.pieces].filter((p) => p.loaded).map((p) => p.cursor);
+      const cursors = [...this.model.pieces.of(id)].filter((p) => p.loaded).map((p) => p.cursor);
       this.outbox.settle(id, Math.min(c.record.lastSeq, ...cursors));
-    }
-  }
-
-  #keep(o: Outcome): void {
-    if (o.reset) {
-      const { drafts } = this.#pending;
-      this.#pending = { reset: true, ...(drafts && { drafts }) };
-      this.#records = new Map();
-      this.#token = undefined;
-    }
-    for (const [id, record] of o.records) {
-      this.#records.set(id, record);
-    }
-    if (o.users.size > 0) {
-      this.#pending.users = new Map([...(this.#pending.users ?? []), ...o.users]);
-    }
-    if (o.token) {
-      this.#pending.token = o.token;
-    }
-    this.#storeSoon();
-  }
-
-  #storeSoon(): void {
-    this.#timer ??= setTimeout(() => void this.#store(), storeAfter);
-  }
-
-  /** Stores what has changed: the token together with all that came before it. */
-  #store(): Promise<void> {
-    clearTimeout(this.#timer);
-    this.#timer = undefined;
-    const tails = [...this.#timelines].flatMap((t) => t.tail() ?? []);
-    const change: Change = { ...this.#pending, conversations: this.#records, tails };
-    this.#pending = {};
-    this.#records = new Map();
-    this.#writing = this.#o.storage.write(this.#o.userId, change).then(() => {
-      this.#token = change.token ?? this.#token;
-    });
-    return this.#writing;
-  }
-
-  async #fetchMembers(id: string): Promise<void> {
-    this.model.readMembers(id, undefined);
-    try {
-      const members = [];
-      let pageToken = "";
-      do {
-        const page = await this.#o.calls.chat.listMembers({ conversationId: id, pageSize: memberPage, pageToken });
-        for (const m of page.members) {
-          if (m.user) {
-            this.model.learn(m.user);
-          }
-          members.push(toMember(m));
-        }
-        pageToken = page.nextPageToken;
-      } while (pageToken !== "");
-      this.model.readMembers(id, members);
-    } catch {
-      // Tried again when the connection is back, see stateChanged.
-    }
-  }
-
-  async #fetchProfiles(ids: readonly string[]): Promise<void> {
-    for (let i = 0; i < ids.length; i += maxProfiles) {
-      try {
-        const { users } = await this.#o.calls.chat.getUsers({ userIds: ids.slice(i, i + maxProfiles) });
-        for (const u of users) {
-          this.model.learn(u);
-        }
-      } catch {
-        return; // without names for now
-      }
     }
   }
 }

@@ -42,6 +42,7 @@ export class Keeper {
   readonly #changed: () => void;
   readonly #limit: number;
   readonly #loads = new Map<Place, Promise<void>>();
+  #begun = false;
   #repairing = false;
   #failures = 0;
   #timer: ReturnType<typeof setTimeout> | undefined;
@@ -53,27 +54,25 @@ export class Keeper {
     this.conversationId = conversationId;
     this.#limit = limit;
     this.#changed = changed;
-    this.piece = options.model.open(conversationId, () => this.#heard());
+    this.piece = options.model.pieces.open(conversationId, () => this.#heard());
   }
 
   loading(place: Place): boolean {
     return this.#loads.has(place);
   }
 
-  /** Begins with what was kept, if anything was. */
-  restore(tail: Tail | undefined): void {
+  /** Begins, with what was kept if anything was. */
+  begin(tail?: Tail): void {
+    this.#begun = true;
     if (tail && !this.piece.loaded && this.#known) {
-      const { known } = this.piece;
       this.piece.restore(tail);
-      this.piece.known = Math.max(known, tail.cursor);
-      this.piece.stale = this.piece.known - tail.cursor > maxRepair;
     }
     this.check();
   }
 
   /** Does what is needed: reads the piece, or fetches what it misses. Call it when something may have changed. */
   check(): void {
-    if (this.#closed || this.#timer !== undefined || !this.#options.live()) {
+    if (!this.#begun || this.#closed || this.#timer !== undefined || !this.#options.live()) {
       return;
     }
     if (!this.#known) {
@@ -102,7 +101,7 @@ export class Keeper {
   close(): Tail | undefined {
     this.#closed = true;
     clearTimeout(this.#timer);
-    this.#options.model.close(this.conversationId, this.piece);
+    this.#options.model.pieces.close(this.conversationId, this.piece);
     return this.tail();
   }
 

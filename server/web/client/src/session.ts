@@ -101,15 +101,14 @@ class KeptSession implements Session {
     await this.#loaded;
     if (!this.#live) throw signedOut();
     if (usable(this.#live, stale)) return this.#live.accessToken;
-    if (this.#renewing?.stale !== stale) {
-      const renewing = { stale, token: this.#exclusive(() => this.#renew(stale)) };
-      this.#renewing = renewing;
-      const done = () => {
-        if (this.#renewing === renewing) this.#renewing = undefined;
-      };
-      renewing.token.then(done, done);
-    }
-    return this.#renewing?.token ?? this.accessToken(stale);
+    if (this.#renewing && this.#renewing.stale === stale) return this.#renewing.token;
+    const renewing = { stale, token: this.#exclusive(() => this.#renew(stale)) };
+    this.#renewing = renewing;
+    const done = () => {
+      if (this.#renewing === renewing) this.#renewing = undefined;
+    };
+    renewing.token.then(done, done);
+    return renewing.token;
   }
 
   close(): void {

@@ -19,7 +19,12 @@ export interface Kept {
 
 /** A change of what is kept; all of it is stored, or nothing. An undefined value is deleted. */
 export interface Change {
-  /** Drops everything but account, drafts and outbox first. */
+  /**
+   * Who stores what the server told: conversations, users and token are passed over unless it was the last one to {@link Storage.lead}. A tab that was
+   * frozen and wakes must not put what was over what is.
+   */
+  readonly by?: string;
+  /** Drops conversations, users, tails and token first. */
   readonly reset?: boolean;
   readonly account?: Account;
   readonly token?: Uint8Array;
@@ -34,6 +39,8 @@ export interface Change {
 export interface Storage {
   /** Reads what was kept of this user; what was kept of another one is dropped first. */
   open(userId: string): Promise<Kept>;
+  /** Lets one tab, from now on, store what the server tells. */
+  lead(userId: string, by: string): Promise<void>;
   /** Stores a change, if what is kept is still of that user. Changes are stored in the order of the calls. */
   write(userId: string, change: Change): Promise<void>;
   tail(conversationId: string): Promise<Tail | undefined>;
@@ -51,6 +58,7 @@ export function memoryStorage(): Storage {
     async open() {
       return nothing;
     },
+    async lead() {},
     async write(_, change) {
       if (change.reset) {
         tails.clear();
@@ -82,7 +90,7 @@ export function memoryStorage(): Storage {
 }
 
 interface Schema extends DBSchema {
-  meta: { key: "userId" | "account" | "token"; value: string | Account | Uint8Array };
+  meta: { key: "userId" | "leader" | "account" | "token"; value: string | Account | Uint8Array };
   conversations: { key: string; value: StoredConversation };
   users: { key: string; value: User };
   tails: { key: string; value: Tail & { savedTime: number }; indexes: { savedTime: number } };
@@ -133,6 +141,11 @@ export function browserStorage(name: string): Storage {
       run(
         (db) => read(db, userId),
         () => memory.open(userId),
+      ),
+    lead: (userId, by) =>
+      run(
+        (db) => lead(db, userId, by),
+        () => memory.lead(userId, by),
       ),
     write: (userId, change) =>
       run(
@@ -210,6 +223,14 @@ async function read(db: Database, userId: string): Promise<Kept> {
   };
 }
 
+async function lead(db: Database, userId: string, by: string): Promise<void> {
+  const tx = db.transaction("meta", "readwrite");
+  if ((await tx.store.get("userId")) === userId) {
+    await tx.store.put(by, "leader");
+  }
+  await tx.done;
+}
+
 async function write(db: Database, userId: string, change: Change): Promise<void> {
   const tx = db.transaction(stores, "readwrite");
   const meta = tx.objectStore("meta");
@@ -220,30 +241,32 @@ async function write(db: Database, userId: string, change: Change): Promise<void
   const done: Promise<unknown>[] = [];
   const put = <V>(
     store: "conversations" | "users" | "drafts" | "outbox",
-    values: ReadonlyMap<string, V | undefined> | undefined,
+    values: ReadonlyMap<string, V | undefined> = new Map(),
   ) => {
     const s = tx.objectStore(store);
-    for (const [key, value] of values ?? []) {
+    for (const [key, value] of values) {
       done.push(value === undefined ? s.delete(key) : s.put(value as never, key));
     }
   };
-  if (change.reset) {
-    done.push(...(["conversations", "users", "tails"] as const).map((s) => tx.objectStore(s).clear()), meta.delete("token"));
-  }
-  put("conversations", change.conversations);
-  put("users", change.users);
-  put("drafts", change.drafts);
-  put("outbox", change.outbox);
-  for (const [id, record] of change.conversations ?? []) {
-    if (!record) {
-      done.push(tx.objectStore("tails").delete(id));
+  if ((await meta.get("leader")) === change.by) {
+    if (change.reset) {
+      done.push(...(["conversations", "users", "tails"] as const).map((s) => tx.objectStore(s).clear()), meta.delete("token"));
+    }
+    put("conversations", change.conversations);
+    put("users", change.users);
+    for (const [id, record] of change.conversations ?? []) {
+      if (!record) {
+        done.push(tx.objectStore("tails").delete(id));
+      }
+    }
+    if (change.token) {
+      done.push(meta.put(change.token, "token"));
     }
   }
+  put("drafts", change.drafts);
+  put("outbox", change.outbox);
   if (change.account) {
     done.push(meta.put(change.account, "account"));
-  }
-  if (change.token) {
-    done.push(meta.put(change.token, "token"));
   }
   if (change.tails?.length) {
     done.push(putTails(tx.objectStore("tails"), change.tails));

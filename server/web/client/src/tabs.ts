@@ -9,6 +9,7 @@ const answerWithin = 5_000;
 /** What tabs tell each other. Kinds that a tab doesn't know are ignored: tabs of different versions share an origin. */
 export type TabMessage =
   // The leader's.
+  | { readonly kind: "lead" }
   | { readonly kind: "events"; readonly n: number; readonly bytes: Uint8Array }
   | { readonly kind: "state"; readonly state: ConnectionState }
   | {

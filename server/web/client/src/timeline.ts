@@ -26,6 +26,7 @@ export class ChatTimeline implements Timeline {
   readonly #single = new Map<number, { signal: Signal<Message | undefined>; keeper: Keeper | undefined }>();
   #openedReadSeq: number | undefined;
   #restored = false;
+  #dirty = false;
   #closed = false;
 
   constructor(options: TimelineOptions, conversationId: string) {
@@ -91,9 +92,11 @@ export class ChatTimeline implements Timeline {
     this.#options.closed(this, tail);
   }
 
-  /** What to keep of it. */
-  tail(): Tail | undefined {
-    return this.#keeper.tail();
+  /** What to keep of it; undefined where nothing has changed since the last time, or nothing can be kept. */
+  takeTail(): Tail | undefined {
+    const tail = this.#dirty ? this.#keeper.tail() : undefined;
+    this.#dirty = false;
+    return tail;
   }
 
   /** The seq up to which everything is told in it; undefined where it is not current. */
@@ -104,9 +107,7 @@ export class ChatTimeline implements Timeline {
 
   /** The server may be asked again, or has to be. */
   check(): void {
-    if (this.#restored) {
-      this.#keeper.check();
-    }
+    this.#keeper.check();
     for (const { keeper } of this.#single.values()) {
       keeper?.check();
     }
@@ -116,7 +117,7 @@ export class ChatTimeline implements Timeline {
     const tail = await this.#options.tail(this.conversationId);
     this.#restored = true;
     if (!this.#closed) {
-      this.#keeper.restore(tail);
+      this.#keeper.begin(tail);
       this.#changed();
     }
   }
@@ -128,11 +129,12 @@ export class ChatTimeline implements Timeline {
       const keeper = new Keeper(this.#options, this.conversationId, 1, () => single.signal.invalidate());
       keeper.anchor = seq;
       single.keeper = keeper;
-      keeper.check();
+      keeper.begin();
     }
   }
 
   #changed(): void {
+    this.#dirty = true;
     this.#state.invalidate();
     for (const { signal } of this.#single.values()) {
       signal.invalidate();

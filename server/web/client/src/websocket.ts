@@ -71,7 +71,7 @@ export function createWebSocketTransport(options: WebSocketTransportOptions): Tr
         },
         async next(req) {
           const { serialize, parse } = createClientMethodSerializers(method, true);
-          const envelopes = new Envelopes(await openSocket(req.url, req.signal, options.webSocket), req.signal);
+          const envelopes = await openSocket(req.url, req.signal, options.webSocket);
           envelopes.send(metadataFlag, metadata(req.header));
           void pump(req.message, envelopes, serialize);
           const trailer = new Headers();
@@ -90,8 +90,8 @@ export async function canOpen(
   webSocket?: WebSocketConstructor,
 ): Promise<boolean> {
   try {
-    const socket = await openSocket(createMethodUrl(baseUrl, method), signal, webSocket);
-    socket.close(1000);
+    const envelopes = await openSocket(createMethodUrl(baseUrl, method), signal, webSocket);
+    envelopes.fail(new ConnectError("it was only tried", Code.Canceled));
     return true;
   } catch {
     return false;
@@ -108,43 +108,33 @@ function metadata(header: Headers): Uint8Array {
 }
 
 /** Opens a WebSocket. The promise is rejected with a ConnectError, whose cause is {@link NotOpened} unless it was aborted. */
-function openSocket(httpUrl: string, signal: AbortSignal, webSocket?: WebSocketConstructor): Promise<WebSocketLike> {
+function openSocket(httpUrl: string, signal: AbortSignal, webSocket?: WebSocketConstructor): Promise<Envelopes> {
   return new Promise((resolve, reject) => {
-    const fail = (message: string, cause?: unknown) => {
-      leave();
-      reject(new ConnectError(message, Code.Unavailable, undefined, undefined, new NotOpened(message, { cause })));
-    };
-    const aborted = () => {
-      leave();
-      socket?.close();
-      reject(signal.reason);
-    };
-    const timer = setTimeout(() => {
-      fail("the WebSocket didn't open in time");
-      socket?.close();
-    }, openTimeout);
-    const leave = () => {
-      clearTimeout(timer);
-      signal.removeEventListener("abort", aborted);
-    };
-    let socket: WebSocketLike | undefined;
-    if (signal.aborted) return aborted();
+    if (signal.aborted) return reject(signal.reason);
+    const notOpened = (message: string, cause?: unknown) =>
+      new ConnectError(message, Code.Unavailable, undefined, undefined, new NotOpened(message, { cause }));
+    let envelopes: Envelopes;
     try {
       const WebSocket = webSocket ?? (globalThis.WebSocket as unknown as WebSocketConstructor | undefined);
-      if (!WebSocket) return fail("there is no WebSocket here");
-      const opening = new WebSocket(httpUrl.replace(/^http/, "ws"), subprotocol);
-      socket = opening;
-      opening.binaryType = "arraybuffer";
-      opening.addEventListener("error", () => fail("the WebSocket didn't open"));
-      opening.addEventListener("close", (event) => fail(`the WebSocket didn't open (${event.code})`));
-      opening.addEventListener("open", () => {
-        leave();
-        resolve(opening);
-      });
-      signal.addEventListener("abort", aborted);
+      if (!WebSocket) return reject(notOpened("there is no WebSocket here"));
+      const socket = new WebSocket(httpUrl.replace(/^http/, "ws"), subprotocol);
+      socket.binaryType = "arraybuffer";
+      envelopes = new Envelopes(socket, signal); // before it is open, or what comes at once is lost
+      socket.addEventListener("open", () => finish());
+      socket.addEventListener("close", (event) => finish(notOpened(`the WebSocket didn't open (${event.code})`)));
     } catch (error) {
-      fail("the WebSocket didn't open", error);
+      return reject(notOpened("the WebSocket didn't open", error)); // a policy of the page forbids it, perhaps
     }
+    const finish = (error?: unknown) => {
+      clearTimeout(timer);
+      signal.removeEventListener("abort", aborted);
+      if (!error) return resolve(envelopes);
+      envelopes.fail(error);
+      reject(error);
+    };
+    const aborted = () => finish(signal.reason);
+    const timer = setTimeout(() => finish(notOpened("the WebSocket didn't open in time")), openTimeout);
+    signal.addEventListener("abort", aborted);
   });
 }
 
@@ -187,7 +177,7 @@ interface Envelope {
   readonly data: Uint8Array;
 }
 
-/** The envelopes of one open WebSocket; it is closed when the signal is aborted. */
+/** The envelopes of one WebSocket; it is closed when the signal is aborted. */
 class Envelopes {
   readonly #socket: WebSocketLike;
   readonly #unread: Envelope[] = [];
@@ -198,11 +188,11 @@ class Envelopes {
   constructor(socket: WebSocketLike, signal: AbortSignal) {
     this.#socket = socket;
     socket.addEventListener("message", (event) => this.#arrived(event.data));
+    socket.addEventListener("error", () => {}); // "close" follows, and says more; but Node's want a listener
     socket.addEventListener("close", (event) =>
       this.fail(new ConnectError(event.reason || `the WebSocket was cut (${event.code})`, Code.Unavailable)),
     );
     signal.addEventListener("abort", () => this.fail(signal.reason), { once: true });
-    if (signal.aborted) this.fail(signal.reason);
   }
 
   /** Sends an envelope; false where the connection has ended. */

@@ -22,6 +22,7 @@ test("what is written without a server waits, survives a reload, and is sent onc
   await alice.send(id, "0");
   const his = await timeline(bob, id);
   await until(his, (s) => s.messages.length === 1);
+  await conversation(alice, id, (c) => c.lastMessage !== undefined && c.lastMessage.seq > 0);
 
   await server.kill();
   await until(alice.connection, (c) => c.status === "waiting" || c.status === "connecting");

@@ -1,4 +1,4 @@
-import type { MembersChanged } from "@natterjack/proto/chat/v1/stream_pb.js";
+import type { Event, MembersChanged } from "@natterjack/proto/chat/v1/stream_pb.js";
 import type { Conversation, Member, Message, User } from "../api.js";
 import type { Piece } from "./piece.js";
 import {
@@ -14,6 +14,8 @@ import { messageView, outboxView } from "./view.js";
 
 /** Conversations of more members tell no marks of others (a rule of the schema). */
 const maxReceipts = 64;
+/** How many events are kept beyond a hole. */
+const maxHeld = 256;
 
 /** What a conversation needs of the model around it. */
 export interface Surroundings {
@@ -28,18 +30,24 @@ export class ConversationState {
   record: StoredConversation;
   draft = "";
   outbox: readonly OutboxItem[] = [];
-  readonly pieces: Set<Piece>;
   /** The members, where somebody wants them. */
   members: MemberList | undefined;
 
+  readonly #pieces: () => Iterable<Piece>;
   readonly #around: Surroundings;
   readonly #changed: (c: ConversationState) => void;
+  readonly #held = new Map<number, Event>();
   #view: Conversation | undefined;
   #lastView: { of: StoredMessage; view: Message } | undefined;
 
-  constructor(record: StoredConversation, pieces: Set<Piece>, around: Surroundings, changed: (c: ConversationState) => void) {
+  constructor(
+    record: StoredConversation,
+    pieces: () => Iterable<Piece>,
+    around: Surroundings,
+    changed: (c: ConversationState) => void,
+  ) {
     this.record = record;
-    this.pieces = pieces;
+    this.#pieces = pieces;
     this.#around = around;
     this.#changed = changed;
   }
@@ -93,7 +101,7 @@ export class ConversationState {
     if (last && last.of.seq > from) {
       this.#lastView = undefined;
     }
-    for (const piece of this.pieces) {
+    for (const piece of this.#pieces()) {
       piece.refresh(from, to);
     }
   }
@@ -103,6 +111,9 @@ export class ConversationState {
     const r = this.record;
     if (s.lastSeq < r.lastSeq) {
       // older than what the events told
+      if (s.countedSeq > r.countedSeq) {
+        this.set({ ...r, readOrdinal: s.readOrdinal, countedSeq: s.countedSeq });
+      }
       this.marks(s.own, true);
       for (const p of s.peers) {
         this.marks(p, false);
@@ -114,7 +125,8 @@ export class ConversationState {
     this.set({
       ...s,
       own,
-      readOrdinal: own.readSeq > s.own.readSeq ? Math.min(Math.max(s.readOrdinal, r.readOrdinal), s.lastOrdinal) : s.readOrdinal,
+      readOrdinal: Math.max(s.readOrdinal, r.readOrdinal),
+      countedSeq: Math.max(s.countedSeq, r.countedSeq),
       saidReadSeq: Math.max(s.saidReadSeq, r.saidReadSeq),
       saidDeliveredSeq: Math.max(s.saidDeliveredSeq, r.saidDeliveredSeq),
       peers: s.peers.map((p) => laterMarks(p, old.get(p.userId) ?? p)),
@@ -123,12 +135,27 @@ export class ConversationState {
     });
   }
 
-  /** Takes the event `seq` into the record: the next one, or one beyond a hole. Returns whether it is a new message. */
+  /** Keeps an event beyond a hole, until the summary is there that covers the hole. */
+  hold(e: Event): void {
+    if (this.#held.size >= maxHeld) {
+      this.#held.clear(); // the next one asks for the summary again
+    }
+    this.#held.set(Number(e.seq), e);
+  }
+
+  /** Takes out the event that was held and comes next. */
+  held(): Event | undefined {
+    for (const seq of this.#held.keys()) {
+      if (seq <= this.record.lastSeq) {
+        this.#held.delete(seq);
+      }
+    }
+    return this.#held.get(this.record.lastSeq + 1);
+  }
+
+  /** Takes the next event, `seq`, into the record. Returns whether it is a new message. */
   event(seq: number, message: StoredMessage | undefined, now: number): boolean {
     const r = this.record;
-    if (seq <= r.lastSeq) {
-      return false;
-    }
     if (message?.seq === seq) {
       this.set(
         this.#arrived(
@@ -155,9 +182,10 @@ export class ConversationState {
       return {
         ...r,
         own: laterMarks(r.own, marks),
-        readOrdinal: m.ordinal,
-        saidReadSeq: m.seq,
-        saidDeliveredSeq: m.seq,
+        readOrdinal: Math.max(r.readOrdinal, m.ordinal),
+        countedSeq: Math.max(r.countedSeq, m.seq),
+        saidReadSeq: Math.max(r.saidReadSeq, m.seq),
+        saidDeliveredSeq: Math.max(r.saidDeliveredSeq, m.seq),
       };
     }
     return {
@@ -174,12 +202,9 @@ export class ConversationState {
     if (last?.seq === m.seq && m.changedSeq > last.changedSeq) {
       this.set({ ...this.record, lastMessage: m });
     }
-    for (const piece of this.pieces) {
-      piece.merge(m);
-    }
   }
 
-  /** Takes a member's marks; `said` tells that the server knows them. Returns false where what is unread can't be told any more. */
+  /** Takes a member's marks; `said` tells that the server knows them. Returns false where the server has to be asked for what is unread. */
   marks(m: Marks, said: boolean): boolean {
     const r = this.record;
     if (m.userId !== this.#around.self) {
@@ -199,21 +224,26 @@ export class ConversationState {
     if (own === r.own && saidReadSeq === r.saidReadSeq && saidDeliveredSeq === r.saidDeliveredSeq) {
       return true;
     }
-    const ordinal = own.readSeq > r.own.readSeq ? this.#ordinal(own.readSeq) : r.readOrdinal;
-    this.set({ ...r, own, saidReadSeq, saidDeliveredSeq, readOrdinal: Math.max(r.readOrdinal, ordinal ?? 0) });
-    return ordinal !== undefined;
+    const ordinal = this.#ordinal(own.readSeq);
+    const counted = ordinal === undefined ? {} : { readOrdinal: ordinal, countedSeq: own.readSeq };
+    this.set({ ...r, own, saidReadSeq, saidDeliveredSeq, ...counted });
+    // The server can't tell either before it has heard of the mark.
+    return this.record.countedSeq >= own.readSeq || saidReadSeq < own.readSeq;
   }
 
   /** The ordinal of the newest message up to a place; undefined where it isn't known. */
   #ordinal(seq: number): number | undefined {
-    const last = this.record.lastMessage;
-    if (!last || seq >= last.seq) {
-      return this.record.lastOrdinal;
+    const { lastMessage, lastSeq, lastOrdinal } = this.record;
+    if (seq > lastSeq) {
+      return undefined;
     }
-    if (this.record.readOrdinal === this.record.lastOrdinal) {
+    if (seq >= (lastMessage?.seq ?? 0)) {
+      return lastOrdinal;
+    }
+    if (seq === this.record.countedSeq || this.record.readOrdinal === this.record.lastOrdinal) {
       return this.record.readOrdinal;
     }
-    for (const piece of this.pieces) {
+    for (const piece of this.#pieces()) {
       const m = piece.upTo(seq);
       if (m && (m.seq === seq || piece.last > seq)) {
         return m.ordinal;
@@ -288,31 +318,37 @@ export class ConversationState {
 
 /** The members of a conversation: a list that was read in pages, and the changes that came meanwhile and after. */
 export class MemberList {
+  #complete = false;
   #members: Map<string, StoredMember> | undefined;
   #since: MembersChanged[] = [];
   #view: readonly Member[] | undefined;
 
   change(change: MembersChanged): void {
-    if (this.#members) {
-      this.#apply(change);
-    } else {
+    if (!this.#complete) {
       this.#since.push(change);
     }
+    this.#apply(change);
   }
 
-  /** Begins to read the list (anew): changes are gathered until it is there. */
+  /** Begins to read the list (anew): until it is there, the old one is shown and changes are gathered. */
   begin(): void {
-    this.#members = undefined;
+    this.#complete = false;
     this.#since = [];
   }
 
   read(members: readonly StoredMember[]): void {
+    this.#complete = true;
     this.#members = new Map(members.map((m) => [m.userId, m]));
     for (const change of this.#since) {
       this.#apply(change);
     }
     this.#since = [];
     this.#view = undefined;
+  }
+
+  /** All of them are known. */
+  get complete(): boolean {
+    return this.#complete;
   }
 
   view(user: (id: string) => User | undefined): readonly Member[] | undefined {
@@ -325,11 +361,13 @@ export class MemberList {
     return this.#view;
   }
 
-  /** A user has changed. */
-  invalidate(): void {
-    if (this.#members) {
-      this.#view = undefined;
+  /** A user's name has become known, or changed; returns whether that is one of the members. */
+  named(userId: string): boolean {
+    if (!this.#members?.has(userId)) {
+      return false;
     }
+    this.#view = undefined;
+    return true;
   }
 
   #apply(change: MembersChanged): void {

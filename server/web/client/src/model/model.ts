@@ -6,11 +6,12 @@ import type {
 import type { Message as WireMessage } from "@natterjack/proto/chat/v1/message_pb.js";
 import { type Event, type MembersChanged, ResumeKind } from "@natterjack/proto/chat/v1/stream_pb.js";
 import type { User as WireUser } from "@natterjack/proto/chat/v1/user_pb.js";
-import type { Conversation, Member, Message, Observable, User } from "../api.js";
+import type { Conversation, Message, Observable, User } from "../api.js";
 import { ConversationState, MemberList } from "./conversation.js";
 import { Ephemera } from "./ephemera.js";
 import { Ordered } from "./ordered.js";
-import { Piece } from "./piece.js";
+import { People } from "./people.js";
+import { Pieces } from "./pieces.js";
 import {
   type Marks,
   millis,
@@ -18,7 +19,6 @@ import {
   type StoredConversation,
   type StoredMember,
   type StoredMessage,
-  sameUser,
   toConversation,
   toMarks,
   toMessage,
@@ -26,7 +26,6 @@ import {
   toUser,
 } from "./records.js";
 import { Cell, type Notifier, Signal } from "./signal.js";
-import { messageView } from "./view.js";
 
 /** What has happened that the model can't act on by itself; taken with {@link Model.take}. */
 export interface Outcome {
@@ -47,11 +46,6 @@ export interface Outcome {
   own: { conversationId: string; message: StoredMessage }[];
   /** New messages of others. */
   arrived: { message: Message; conversation: Conversation }[];
-}
-
-/** Stands for a conversation that is not known: nobody has read anything in it. */
-function strange(id: string) {
-  return { id, peersReadSeq: 0, peersDeliveredSeq: 0 };
 }
 
 function nothing(): Outcome {
@@ -78,8 +72,12 @@ export class Model {
   readonly loaded: Cell<boolean>;
   readonly waiting: Signal<number>;
   readonly ephemera: Ephemera;
+  readonly people: People;
+  readonly pieces: Pieces;
   /** Between ready and caught_up: what is missing may be about to come by itself. */
   catching = false;
+  /** The positions that the present stream was asked to go on from. */
+  asked: ReadonlyMap<string, number> = new Map();
 
   readonly #notifier: Notifier;
   readonly #wanted: () => void;
@@ -89,18 +87,10 @@ export class Model {
     (c) => c.time,
     (c) => c.record.id,
   );
-  readonly #users = new Map<string, User>();
   readonly #peers = new Map<string, ConversationState>();
-  readonly #signals = {
-    conversations: new Map<string, Signal<Conversation | undefined>>(),
-    users: new Map<string, Signal<User | undefined>>(),
-    members: new Map<string, Signal<readonly Member[] | undefined>>(),
-  };
+  readonly #signals = new Map<string, Signal<Conversation | undefined>>();
   readonly #drafts = new Map<string, string>();
   readonly #outbox = new Map<string, readonly OutboxItem[]>();
-  readonly #onPiece = new WeakMap<Piece, () => void>();
-  /** Pieces that are open while their conversation is not known. */
-  readonly #left = new Map<string, Set<Piece>>();
   #connected = false;
   #ahead = 0; // how much the server's clock is ahead of ours
   #outcome = nothing();
@@ -120,7 +110,17 @@ export class Model {
       }
       return n;
     });
-    this.ephemera = new Ephemera(notifier, (id) => this.profile(id));
+    this.pieces = new Pieces(self, (id) => this.#states.get(id)?.record);
+    this.people = new People(notifier, {
+      state: (id) => this.#states.get(id),
+      want: (id) => this.#want((o) => o.profiles.add(id)),
+      wantMembers: (id) => this.#want((o) => o.members.add(id)),
+      changed: (u) => {
+        this.ephemera.userChanged();
+        this.#peers.get(u.id)?.invalidate();
+      },
+    });
+    this.ephemera = new Ephemera(notifier, (id) => this.people.profile(id));
   }
 
   take(): Outcome {
@@ -144,44 +144,20 @@ export class Model {
   }
 
   conversation(id: string): Observable<Conversation | undefined> {
-    return this.#signal(this.#signals.conversations, id, () => new Signal(this.#notifier, () => this.#states.get(id)?.view()));
-  }
-
-  /** Wanted from the server when it is first subscribed to and not known. */
-  user(id: string): Observable<User | undefined> {
-    return this.#signal(this.#signals.users, id, () => {
-      const begin = () => this.#users.has(id) || this.#want((o) => o.profiles.add(id));
-      return new Signal(this.#notifier, () => this.#users.get(id), { begin });
-    });
-  }
-
-  /** A user, if need be one of whom nothing is known but the id. */
-  profile(id: string): User {
-    const known = this.#users.get(id);
-    if (!known) {
-      this.#want((o) => o.profiles.add(id));
+    let s = this.#signals.get(id);
+    if (!s) {
+      s = new Signal<Conversation | undefined>(this.#notifier, () => this.#states.get(id)?.view());
+      this.#signals.set(id, s);
     }
-    return known ?? { id, username: "", displayName: "", avatarUrl: "" };
-  }
-
-  members(id: string): Observable<readonly Member[] | undefined> {
-    const compute = () => this.#states.get(id)?.members?.view((u) => this.#users.get(u));
-    const begin = () => {
-      const c = this.#states.get(id);
-      if (c && !c.members) {
-        c.members = new MemberList();
-        this.#want((o) => o.members.add(id));
-      }
-    };
-    return this.#signal(this.#signals.members, id, () => new Signal(this.#notifier, compute, { begin }));
+    return s;
   }
 
   // What was kept.
 
   restore(records: Iterable<StoredConversation>, users: Iterable<User>): void {
     for (const u of users) {
-      if (!this.#users.has(u.id)) {
-        this.#setUser(u);
+      if (!this.people.get(u.id)) {
+        this.people.learn(u);
       }
     }
     for (const r of records) {
@@ -215,7 +191,7 @@ export class Model {
     if (c) {
       c.outbox = items;
       c.invalidate();
-      this.#piecesChanged(c);
+      this.pieces.tell(id);
     }
   }
 
@@ -278,20 +254,28 @@ export class Model {
       return;
     }
     const message = e.event.case === "message" ? toMessage(e.event.value) : undefined;
-    if (seq > c.record.lastSeq + 1) {
-      this.#want((o) => o.refetch.add(c.record.id));
+    this.mine(e.conversationId, message);
+    for (const piece of this.pieces.of(e.conversationId)) {
+      piece.event(seq, message);
     }
-    const next = seq > c.record.lastSeq;
-    if (e.event.case === "members" && !this.#membersChanged(c, seq, e.event.value, next)) {
+    if (seq === c.record.lastSeq + 1) {
+      this.#next(c, e);
+    } else if (seq > c.record.lastSeq) {
+      c.hold(e);
+      this.#want((o) => o.refetch.add(e.conversationId));
+    }
+  }
+
+  /** Takes the event after the last one of a conversation's record. */
+  #next(c: ConversationState, e: Event): void {
+    const seq = Number(e.seq);
+    const message = e.event.case === "message" ? toMessage(e.event.value) : undefined;
+    if (e.event.case === "members" && !this.#membersChanged(c, seq, e.event.value)) {
       return;
     }
     const arrived = c.event(seq, message, this.#now() + this.#ahead);
-    if (next && e.event.case === "conversation") {
+    if (e.event.case === "conversation") {
       this.#renamed(c, e.event.value);
-    }
-    this.mine(c.record.id, message);
-    for (const piece of c.pieces) {
-      piece.event(seq, message);
     }
     if (arrived && message) {
       this.ephemera.type(c.record.id, message.senderId, false);
@@ -299,17 +283,14 @@ export class Model {
     }
   }
 
-  #membersChanged(c: ConversationState, seq: number, change: MembersChanged, next: boolean): boolean {
+  #membersChanged(c: ConversationState, seq: number, change: MembersChanged): boolean {
     for (const m of change.members) {
       if (m.user) {
         this.learn(m.user);
       }
     }
-    if (!next) {
-      return true;
-    }
     c.members?.change(change);
-    this.#signals.members.get(c.record.id)?.invalidate();
+    this.people.membersChanged(c.record.id);
     if (!c.memberChange(seq, change)) {
       this.drop(c.record.id);
       return false;
@@ -356,19 +337,22 @@ export class Model {
         this.#arrived(c);
       }
       this.#missed(c, record.lastSeq, live);
+      for (let e = c.held(); e && this.#states.get(id) === c; e = c.held()) {
+        this.#next(c, e);
+      }
     }
   }
 
   /** Events up to `head` exist that were not told one by one. */
   #missed(c: ConversationState, head: number, live: boolean): void {
-    for (const piece of c.pieces) {
-      piece.known = Math.max(piece.known, head);
-    }
+    const { id } = c.record;
+    this.pieces.heardOf(id, head);
     if (c.members) {
-      this.#want((o) => o.members.add(c.record.id));
+      c.members.begin();
+      this.people.wanted(id, c.members);
     }
-    if (live && c.pieces.size > 0) {
-      this.#piecesChanged(c);
+    if (live) {
+      this.pieces.tell(id);
     }
   }
 
@@ -402,8 +386,8 @@ export class Model {
       this.#want((o) => o.refetch.add(id));
       return;
     }
-    if (head < c.record.lastSeq) {
-      // the log has lost its end: what was told is no longer true
+    if (this.catching && head < (this.asked.get(id) ?? 0)) {
+      // The log has lost its end: what was told is no longer true.
       this.drop(id);
       this.#want((o) => o.refetch.add(id));
       return;
@@ -421,11 +405,7 @@ export class Model {
     if (this.catching) {
       this.catching = false;
       this.loaded.set(true);
-      for (const c of this.#states.values()) {
-        if (c.pieces.size > 0) {
-          this.#piecesChanged(c);
-        }
-      }
+      this.pieces.tell();
     }
   }
 
@@ -433,7 +413,7 @@ export class Model {
   fetched(events: readonly Event[]): void {
     for (const e of events) {
       const message = e.event.case === "message" ? toMessage(e.event.value) : undefined;
-      for (const piece of this.#states.get(e.conversationId)?.pieces ?? []) {
+      for (const piece of this.pieces.of(e.conversationId)) {
         piece.event(Number(e.seq), message);
       }
     }
@@ -449,33 +429,34 @@ export class Model {
   /** Takes a message from an answer. */
   merge(w: WireMessage | undefined): void {
     if (w) {
-      this.#states.get(w.conversationId)?.merge(toMessage(w));
+      const m = toMessage(w);
+      this.#states.get(w.conversationId)?.merge(m);
+      for (const piece of this.pieces.of(w.conversationId)) {
+        piece.merge(m);
+      }
     }
   }
 
   /** Takes the public face of a user. */
   learn(w: WireUser): void {
-    this.learnUser(toUser(w));
-  }
-
-  learnUser(u: User): void {
-    if (!sameUser(this.#users.get(u.id), u)) {
-      this.#setUser(u);
+    const u = toUser(w);
+    if (this.people.learn(u)) {
       this.#want((o) => o.users.set(u.id, u));
     }
   }
 
-  readMembers(id: string, members: readonly StoredMember[] | undefined): void {
+  /** Begins to take the members of a conversation: what changes from now on is part of them. */
+  beginMembers(id: string): void {
     const c = this.#states.get(id);
-    if (!c?.members) {
-      return;
-    }
-    if (members) {
-      c.members.read(members);
-    } else {
+    if (c) {
+      c.members ??= new MemberList();
       c.members.begin();
     }
-    this.#signals.members.get(id)?.invalidate();
+  }
+
+  readMembers(id: string, members: readonly StoredMember[]): void {
+    this.#states.get(id)?.members?.read(members);
+    this.people.membersChanged(id);
   }
 
   /** Forgets a conversation. The pieces of it that are open wait for it to come back. */
@@ -489,12 +470,10 @@ export class Model {
     if (c.record.peerId !== "") {
       this.#peers.delete(c.record.peerId);
     }
-    for (const piece of c.pieces) {
+    for (const piece of this.pieces.of(id)) {
       piece.reset();
     }
-    if (c.pieces.size > 0) {
-      this.#left.set(id, c.pieces);
-    }
+    this.people.membersChanged(id);
     this.#want((o) => o.records.set(id, undefined));
     this.#invalidated(id);
   }
@@ -511,36 +490,12 @@ export class Model {
     });
   }
 
-  /**
-   * Opens a piece of a conversation; it is kept current until it is closed. `changed` is called when it, or what is known of its conversation, has
-   * changed. While the conversation is not known the piece waits for it.
-   */
-  open(id: string, changed: () => void): Piece {
-    const c = this.#states.get(id);
-    const view = (m: StoredMessage) => messageView(m, this.#states.get(id)?.record ?? strange(id), this.self);
-    const piece = new Piece(c?.record.lastSeq ?? 0, view, changed);
-    piece.stale = true;
-    this.#onPiece.set(piece, changed);
-    if (c) {
-      c.pieces.add(piece);
-    } else {
-      this.#left.set(id, (this.#left.get(id) ?? new Set()).add(piece));
-    }
-    return piece;
-  }
-
-  close(id: string, piece: Piece): void {
-    this.#states.get(id)?.pieces.delete(piece);
-    this.#left.get(id)?.delete(piece);
-  }
-
   #add(record: StoredConversation): void {
-    const pieces = this.#left.get(record.id) ?? new Set();
-    this.#left.delete(record.id);
+    const around = { self: this.self, connected: () => this.#connected, user: (id: string) => this.people.get(id) };
     const c = new ConversationState(
       record,
-      pieces,
-      { self: this.self, connected: () => this.#connected, user: (id) => this.#users.get(id) },
+      () => this.pieces.of(record.id),
+      around,
       (changed) => this.#changed(changed),
     );
     c.draft = this.#drafts.get(record.id) ?? "";
@@ -550,14 +505,12 @@ export class Model {
       this.#peers.set(record.peerId, c);
     }
     this.#order.put(c);
-    for (const piece of pieces) {
-      piece.known = Math.max(piece.known, record.lastSeq);
+    this.pieces.heardOf(record.id, record.lastSeq);
+    for (const piece of this.pieces.of(record.id)) {
+      piece.refresh(0, record.lastSeq);
     }
-    if (this.#signals.members.get(record.id)?.observed) {
-      c.members = new MemberList();
-      this.#want((o) => o.members.add(record.id));
-    }
-    this.#piecesChanged(c);
+    this.people.wanted(record.id, undefined);
+    this.pieces.tell(record.id);
     this.#invalidated(record.id);
   }
 
@@ -569,42 +522,15 @@ export class Model {
 
   #invalidated(id: string): void {
     this.conversations.invalidate();
-    this.#signals.conversations.get(id)?.invalidate();
-  }
-
-  #piecesChanged(c: ConversationState): void {
-    for (const piece of c.pieces) {
-      this.#onPiece.get(piece)?.();
-    }
+    this.#signals.get(id)?.invalidate();
   }
 
   #dirty(id: string, record: StoredConversation): void {
     this.#want((o) => o.records.set(id, record));
   }
 
-  #setUser(u: User): void {
-    this.#users.set(u.id, u);
-    this.#signals.users.get(u.id)?.invalidate();
-    this.ephemera.userChanged();
-    const direct = this.#peers.get(u.id);
-    direct?.invalidate();
-    for (const [id, signal] of this.#signals.members) {
-      this.#states.get(id)?.members?.invalidate();
-      signal.invalidate();
-    }
-  }
-
   #want(add: (o: Outcome) => void): void {
     add(this.#outcome);
     this.#wanted();
-  }
-
-  #signal<S>(signals: Map<string, S>, id: string, make: () => S): S {
-    let s = signals.get(id);
-    if (!s) {
-      s = make();
-      signals.set(id, s);
-    }
-    return s;
   }
 }

@@ -18,6 +18,8 @@ export type Place = "replace" | "older" | "newer";
 export interface Load {
   readonly place: Place;
   readonly generation: number;
+  /** The end that it is to lengthen: by another page that came before, the page may have become pointless. */
+  readonly edge: number;
   /** Without its page, a "replace" leaves things as they were. */
   readonly harmless: boolean;
 }
@@ -47,6 +49,8 @@ export class Piece {
   #views: Message[] = [];
   readonly #held = new Map<number, StoredMessage | undefined>();
   readonly #since = new Map<number, StoredMessage>();
+  /** Events were passed over since the last page: nothing can be put after what is there. */
+  #holed = false;
   #loads = 0;
   #generation = 0;
 
@@ -151,9 +155,10 @@ export class Piece {
       this.#held.clear();
       this.cursor = this.known;
       this.stale = true;
+      this.#holed ||= !harmless;
     }
     this.#loads++;
-    return { place, generation: this.#generation, harmless };
+    return { place, generation: this.#generation, edge: this.#edge(place), harmless };
   }
 
   /** Ends a load, with its page where there is one. */
@@ -161,10 +166,10 @@ export class Piece {
     if (load.generation !== this.#generation) {
       return;
     }
-    if (page) {
+    if (page && load.edge === this.#edge(load.place)) {
       this.#take(load.place, page);
       this.#changed();
-    } else if (load.place === "replace" && load.harmless) {
+    } else if (!page && load.place === "replace" && load.harmless) {
       this.stale = false;
     }
     this.#loads--;
@@ -182,6 +187,8 @@ export class Piece {
     this.hasOlder = tail.hasOlder;
     this.atHead = true;
     this.loaded = true;
+    this.stale = false;
+    this.#holed = false;
     this.#changed();
   }
 
@@ -216,6 +223,10 @@ export class Piece {
     this.#changed();
   }
 
+  #edge(place: Place): number {
+    return place === "older" ? this.first : place === "newer" ? this.last : 0;
+  }
+
   #hold(seq: number, message: StoredMessage | undefined): void {
     if (this.#held.size >= maxHeld) {
       this.#held.clear(); // they are fetched with the rest
@@ -234,7 +245,7 @@ export class Piece {
         this.#since.set(message.seq, message);
       }
     }
-    if (this.loaded && this.atHead && message.seq > this.last) {
+    if (this.loaded && this.atHead && !this.#holed && message.seq > this.last) {
       this.#messages.push(message);
       this.#views.push(this.#view(message));
       this.#changed();
@@ -245,7 +256,6 @@ export class Piece {
 
   #take(place: Place, page: HistoryPage): void {
     const { first, last } = this;
-    const empty = this.#messages.length === 0;
     switch (place) {
       case "replace":
         this.#put(this.#whole(page.messages, !page.hasNewer));
@@ -253,9 +263,10 @@ export class Piece {
         this.atHead = !page.hasNewer;
         this.loaded = true;
         this.stale = false;
+        this.#holed = false;
         return;
       case "older": {
-        const older = this.#current(page.messages.filter((m) => empty || m.seq < first));
+        const older = this.#current(page.messages.filter((m) => first === 0 || m.seq < first));
         this.#messages = older.concat(this.#messages);
         this.#views = older.map(this.#view).concat(this.#views);
         this.hasOlder = page.hasOlder;

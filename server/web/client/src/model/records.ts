@@ -51,6 +51,8 @@ export interface StoredConversation {
   /** The ordinal of the newest message, and that of the newest one that was read: their difference is what is unread. */
   readonly lastOrdinal: number;
   readonly readOrdinal: number;
+  /** The read mark that `readOrdinal` was told for: where the own mark is beyond it, what is unread has to be asked for. */
+  readonly countedSeq: number;
   readonly own: Marks;
   /** The own marks as the server has them: what is beyond is still to be said. */
   readonly saidReadSeq: number;
@@ -198,6 +200,7 @@ export function toConversation(s: ConversationSummary): StoredConversation {
     lastMessage,
     lastOrdinal,
     readOrdinal: lastOrdinal - Number(s.unreadCount),
+    countedSeq: own.readSeq,
     own,
     saidReadSeq: own.readSeq,
     saidDeliveredSeq: own.deliveredSeq,
