@@ -1,4 +1,5 @@
 import type { Page } from "playwright-core";
+import { expect } from "vitest";
 import { composer, conversations, message, timeline } from "./ui.js";
 import type { World } from "./world.js";
 
@@ -105,7 +106,7 @@ export function inside(world: World): readonly Screen[] {
 async function go(page: Page, path: string): Promise<void> {
   await page.goto(path);
   await page.getByRole("heading").first().waitFor();
-  await page.getByRole("status", { name: /Loading/ }).waitFor({ state: "detached" });
+  await expect.poll(() => page.getByRole("img", { name: /^Loading/ }).count()).toBe(0);
 }
 
 async function conversation(page: Page, path: string): Promise<void> {
