@@ -9,12 +9,15 @@ const listeners = new Set<() => void>();
 
 function subscribe(changed: () => void): () => void {
   listeners.add(changed);
-  timer ??= setInterval(() => {
-    now = Date.now();
-    for (const listener of listeners) {
-      listener();
-    }
-  }, tick);
+  if (timer === undefined) {
+    now = Date.now(); // it stood still while nobody looked
+    timer = setInterval(() => {
+      now = Date.now();
+      for (const listener of listeners) {
+        listener();
+      }
+    }, tick);
+  }
   return () => {
     listeners.delete(changed);
     if (listeners.size === 0) {

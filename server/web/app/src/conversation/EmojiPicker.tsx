@@ -20,8 +20,7 @@ export default function EmojiPicker({ at, onPick, onClose }: EmojiPickerProps) {
     const { current: popover } = ref;
     if (popover === null) return;
     popover.showPopover();
-    // There it comes up from below, as the style sheet says.
-    if (!matchMedia("(width < 720px) and (pointer: coarse)").matches) placeBeside(popover, at);
+    placeBeside(popover, at);
     popover.querySelector("input")?.focus({ preventScroll: true });
   }, []);
   return (

@@ -1,6 +1,6 @@
 import type { Conversation, Member, Message } from "@natterjack/client";
 import type { ReactNode } from "react";
-import { useMembers, useUser } from "../chat.ts";
+import { useAccount, useMembers, useUser } from "../chat.ts";
 import { fullTime } from "../format.ts";
 import { Avatar } from "../ui/Avatar.tsx";
 import { Dialog } from "../ui/Dialog.tsx";
@@ -75,10 +75,11 @@ function People({ title, ids }: { title: ReactNode; ids: readonly string[] }) {
 
 function Person({ id }: { id: string }) {
   const user = useUser(id);
+  const self = useAccount().user.id === id;
   return (
     <li className={styles.person}>
       <Avatar id={id} name={user?.displayName ?? ""} url={user?.avatarUrl} size={32} />
-      <span dir="auto">{user?.displayName ?? "…"}</span>
+      <span dir="auto">{self ? "You" : (user?.displayName ?? "…")}</span>
     </li>
   );
 }

@@ -35,12 +35,11 @@ export const MessageRow = memo(function MessageRow(props: MessageRowProps) {
   const { message, actions, group, first, last, current, lit } = props;
   const sender = useUser(message.senderId);
   const name = sender?.displayName ?? "";
-  const row = useRef<HTMLElement>(null);
+  const line = useRef<HTMLDivElement>(null);
   const contextMenu = useContextMenu((at) => isLive(message) && actions.openMenu(message, at));
   const others = group && !message.mine;
   return (
     <article
-      ref={row}
       className={cx(styles.row, message.mine && styles.mine, others && styles.others, first && styles.first, last && styles.last)}
       tabIndex={current ? 0 : -1}
       aria-label={messageLabel(message, name, message.editTime !== undefined)}
@@ -48,7 +47,7 @@ export const MessageRow = memo(function MessageRow(props: MessageRowProps) {
       data-seq={message.seq}
       data-delivery={message.delivery}
       data-lit={lit || undefined}
-      onKeyDown={(event) => isLive(message) && opensMenu(event) && actions.openMenu(message, row.current ?? event.currentTarget)}
+      onKeyDown={(event) => isLive(message) && opensMenu(event) && actions.openMenu(message, line.current ?? event.currentTarget)}
       {...contextMenu}
     >
       <div className={styles.stack}>
@@ -57,7 +56,7 @@ export const MessageRow = memo(function MessageRow(props: MessageRowProps) {
             {name}
           </span>
         )}
-        <div className={styles.line}>
+        <div ref={line} className={styles.line}>
           {others && last && (
             <span className={styles.face}>
               <Avatar id={message.senderId} name={name} url={sender?.avatarUrl} size={32} />

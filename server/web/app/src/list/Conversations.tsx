@@ -40,7 +40,7 @@ export function Conversations({ open, details }: ConversationsProps) {
         <Own />
       </Header>
       <search className={styles.search}>
-        <SearchField ref={search} label="Search" value={query} onChange={setQuery} />
+        <SearchField ref={search} label="Search" shortcut="Control+K" value={query} onChange={setQuery} />
       </search>
       {query.trim() === "" ? (
         <List open={open} details={details} onNew={() => setCreating(true)} />

@@ -17,6 +17,10 @@ export function Dialog({ title, onClose, children, footer }: DialogProps) {
   useEffect(() => {
     const dialog = ref.current;
     dialog?.showModal();
+    // Where a screen keyboard would come up with it, the focus stays on the first button.
+    if (matchMedia("(pointer: fine)").matches) {
+      dialog?.querySelector<HTMLElement>("input:not([type=radio]), textarea")?.focus();
+    }
     return () => dialog?.close();
   }, []);
   return (

@@ -48,12 +48,14 @@ interface SearchFieldProps {
   value: string;
   onChange: (value: string) => void;
   placeholder?: string;
+  /** Keys that lead to it, for screen readers to tell. */
+  shortcut?: string;
   ref?: Ref<HTMLInputElement> | undefined;
   onKeyDown?: (event: React.KeyboardEvent<HTMLInputElement>) => void;
 }
 
 /** Text that is searched for as it is written. Escape empties it. */
-export function SearchField({ label, value, onChange, placeholder, ref, onKeyDown }: SearchFieldProps) {
+export function SearchField({ label, value, onChange, placeholder, shortcut, ref, onKeyDown }: SearchFieldProps) {
   return (
     <input
       ref={ref}
@@ -63,6 +65,7 @@ export function SearchField({ label, value, onChange, placeholder, ref, onKeyDow
       autoComplete="off"
       spellCheck={false}
       aria-label={label}
+      aria-keyshortcuts={shortcut}
       placeholder={placeholder ?? label}
       value={value}
       onChange={(e) => onChange(e.target.value)}

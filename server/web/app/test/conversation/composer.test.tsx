@@ -1,6 +1,7 @@
 import type { Conversation } from "@natterjack/client";
 import { act, createRef } from "react";
 import { afterEach, describe, expect, it, vi } from "vitest";
+import { chatError } from "../../../client/src/errors.ts";
 import { Composer, type ComposerHandle, type Writing } from "../../src/conversation/Composer.tsx";
 import { maxBytes } from "../../src/conversation/limit.ts";
 import { conversation, fakeChat, message } from "../fake.ts";
@@ -104,7 +105,7 @@ describe("a draft", () => {
 
   it("comes back when the message can never be sent", async () => {
     const { area, chat } = await open();
-    chat.send = () => Promise.reject(Object.assign(new Error("no"), { code: "invalid_argument", reason: "", field: "" }));
+    chat.send = () => Promise.reject(chatError({ code: "invalid_argument", message: "no" }));
     await write(area(), "hello");
     await press(area(), "Enter");
     expect(area().value).toBe("hello");
@@ -144,7 +145,7 @@ describe("a reply and an edit", () => {
 
   it("that was refused stays to be mended", async () => {
     const { area, chat, onDone } = await open({ writing: { kind: "edit", message: stored } });
-    chat.edit = () => Promise.reject(Object.assign(new Error("no"), { code: "network", reason: "", field: "" }));
+    chat.edit = () => Promise.reject(chatError({ code: "network", message: "no" }));
     await write(area(), "changed");
     await press(area(), "Enter");
     expect(area().value).toBe("changed");
