@@ -1,12 +1,12 @@
 import type { TimelineState } from "@natterjack/client";
 import { type KeyboardEvent, useCallback, useEffect, useMemo, useRef, useState } from "react";
-import { nextMessageRow, type Row, rowsOf, withEnds } from "./rows.ts";
+import { nextMessageRow, type Row, rowsOfState } from "./rows.ts";
 import type { Box } from "./useScroll.ts";
 
 /** The rows of what is loaded. */
 export function useRows({ messages, openedReadSeq, hasOlder, hasNewer }: TimelineState): readonly Row[] {
   return useMemo(
-    () => withEnds(rowsOf(messages, openedReadSeq, hasOlder), { hasOlder, hasNewer }),
+    () => rowsOfState({ messages, openedReadSeq, hasOlder, hasNewer }),
     [messages, openedReadSeq, hasOlder, hasNewer],
   );
 }
