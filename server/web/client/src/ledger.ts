@@ -16,6 +16,8 @@ export class Ledger {
   readonly #by = uuid7();
   readonly #tails: () => Tail[];
   #pending: { -readonly [K in keyof Change]: Change[K] } = {};
+  /** The newest token, while something before it is missing. */
+  #held: Uint8Array | undefined;
   #records = new Map<string, StoredConversation | undefined>();
   #timer: ReturnType<typeof setTimeout> | undefined;
 
@@ -39,12 +41,13 @@ export class Ledger {
     await this.#storage.lead(this.#userId, this.#by);
   }
 
-  /** Notes what the model has come to. */
-  note(o: Outcome): void {
+  /** Notes what the model has come to. With `behind` it has not come to all before the token, which waits until it has. */
+  note(o: Outcome, behind: boolean): void {
     if (o.reset) {
       const { drafts } = this.#pending;
       this.#pending = { reset: true, ...(drafts && { drafts }) };
       this.#records = new Map();
+      this.#held = undefined;
       this.token = new Uint8Array();
     }
     for (const [id, record] of o.records) {
@@ -53,8 +56,10 @@ export class Ledger {
     if (o.users.size > 0) {
       this.#pending.users = new Map([...(this.#pending.users ?? []), ...o.users]);
     }
-    if (o.token) {
-      this.#pending.token = o.token;
+    this.#held = o.token ?? this.#held;
+    if (this.#held && !behind) {
+      this.#pending.token = this.#held;
+      this.#held = undefined;
     }
     if (o.reset) {
       void this.store(); // before anybody reads what is not true any more
