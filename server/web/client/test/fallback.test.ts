@@ -136,6 +136,16 @@ test("a server that was away doesn't leave a client on Subscribe", async () => {
   await until(alice.link.state, (state) => state.status === "live" && state.over === "websocket");
 });
 
+test("after a time in which nothing worked, the WebSocket is tried again", async () => {
+  const { proxy, alice } = await blocked(new Browser(), { firstTry: 50 });
+  proxy.refuseUpgrades = false;
+  proxy.refuseAll = true;
+  proxy.cut();
+  await until(alice.link.state, (state) => state.status === "waiting" && state.attempt >= 2);
+  proxy.refuseAll = false;
+  await until(alice.link.state, (state) => state.status === "live" && state.over === "websocket");
+});
+
 test("a WebSocket that opens and carries nothing is as good as none", async () => {
   const proxy = await TroubleProxy.start(server.url);
   proxy.muteUpgrades = true;
