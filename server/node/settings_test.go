@@ -48,6 +48,7 @@ func TestSettingsAreTakenFromFlagsThenFromTheEnvironment(t *testing.T) {
 	c, err := Load(
 		[]string{"--listen", ":9000", "--log-level", "debug", "--trusted-proxies", "10.0.0.0/8, 192.0.2.1,2001:db8::1", "--sign-up=closed", "--limit-members", "7"},
 		[]string{
+			"NATTERJACK_ALLOWED_ORIGINS=https://chat.example.com, http://localhost:5173",
 			"NATTERJACK_LISTEN=:1", "NATTERJACK_DATABASE_URL=sqlite:x.db", "NATTERJACK_DRAIN_GRACE=1m", "NATTERJACK_METRICS_LISTEN=", "NATTERJACK_NONSENSE=", "NATTERJACK_LOG_FORMAT=json",
 			"NATTERJACK_SERVER=of another command", "NATTERJACK_PASSWORD=x", "NATTERJACK_TEST_DATABASE_URL=x", "NATTERJACK_SOAK=1",
 			"NATTERJACK_SERVICE_HOST=10.96.0.7", "NATTERJACK_SERVICE_PORT_CHAT=80", "NATTERJACK_PORT=tcp://10.96.0.7:80", "NATTERJACK_PORT_80_TCP_ADDR=10.96.0.7", "PATH=/bin", "nonsense",
@@ -62,6 +63,7 @@ func TestSettingsAreTakenFromFlagsThenFromTheEnvironment(t *testing.T) {
 		t.Errorf("trusted proxies are %v", c.TrustedProxies)
 	}
 	c.TrustedProxies = nil
+	want.AllowedOrigins = []string{"https://chat.example.com", "http://localhost:5173"}
 	if !reflect.DeepEqual(c, want) {
 		t.Errorf("got %+v, want %+v", c, want)
 	}
@@ -91,6 +93,13 @@ func TestAWrongSettingIsOneClearLine(t *testing.T) {
 		{[]string{"--limit-members", "many"}, "", []string{"--limit-members", "whole number"}},
 		{[]string{"--limit-user-burst", "5"}, "", []string{"burst"}},
 		{[]string{"--trusted-proxies", "10.0.0.0/33"}, "", []string{"--trusted-proxies", "10.0.0.0/8"}},
+		{[]string{"--allowed-origins", "*"}, "", []string{"--allowed-origins", "https://chat.example.com"}},
+		{[]string{"--allowed-origins", "https://*.example.com"}, "", []string{"--allowed-origins", "https://chat.example.com"}},
+		{[]string{"--allowed-origins", "chat.example.com"}, "", []string{"--allowed-origins", "https://chat.example.com"}},
+		{[]string{"--allowed-origins", "https://chat.example.com/"}, "", []string{"--allowed-origins", "without a path"}},
+		{[]string{"--allowed-origins", "https://Chat.example.com"}, "", []string{"--allowed-origins", "lower case"}},
+		{[]string{"--allowed-origins", "https://u@chat.example.com"}, "", []string{"--allowed-origins"}},
+		{[]string{"--allowed-origins", "https://a.example, ws://b.example"}, "", []string{"--allowed-origins"}},
 		{[]string{"--redis-url", "redis://localhost"}, "", []string{"--redis-url", "--database-url", "SQLite"}},
 		{[]string{"--redis-url", "http://:secret@x", "--database-url", "postgres://x"}, "", []string{"--redis-url", "redis://host:6379"}},
 		{[]string{"--redis-url", "redis://x", "--redis-prefix", "a b", "--database-url", "postgres://x"}, "", []string{"--redis-prefix"}},

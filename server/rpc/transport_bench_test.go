@@ -3,6 +3,7 @@ package rpc_test
 import (
 	"net/http"
 	"runtime"
+	"slices"
 	"strconv"
 	"testing"
 
@@ -67,7 +68,7 @@ func inUse() int64 {
 		runtime.GC()
 	}
 	runtime.ReadMemStats(&m)
-	return int64(m.HeapAlloc + m.StackInuse) //nolint:gosec // far below
+	return int64(m.HeapAlloc + m.StackInuse)
 }
 
 func openBench(b *testing.B, over client.Transport, u *nodetest.User, device int) client.Stream {
@@ -86,10 +87,8 @@ func openBench(b *testing.B, over client.Transport, u *nodetest.User, device int
 		if err != nil {
 			b.Fatal(err)
 		}
-		for _, e := range r.GetEvents() {
-			if isCaughtUp(e) {
-				return st
-			}
+		if slices.ContainsFunc(r.GetEvents(), isCaughtUp) {
+			return st
 		}
 	}
 }

@@ -43,7 +43,7 @@ func (s *Server) upgrade(w http.ResponseWriter, hr *http.Request) {
 		s.finish(hr.Context(), r, start)
 		return
 	}
-	go s.openSocket(k)
+	go s.openSocket(k) //nolint:gosec // what net/http knows of the request ends here on purpose
 }
 
 // handshake returns the socket that a connection has become; nil if it became none, which is answered then.

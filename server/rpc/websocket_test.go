@@ -10,12 +10,15 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"net"
 	"net/http"
 	"net/netip"
+	"os"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"connectrpc.com/connect"
 	"google.golang.org/protobuf/proto"
@@ -33,9 +36,7 @@ func upgradeHeader(more map[string]string) map[string]string {
 		"Connection": "keep-alive, Upgrade", "Upgrade": "websocket", "Sec-WebSocket-Version": "13",
 		"Sec-WebSocket-Key": "AQIDBAUGBwgJCgsMDQ4PEA==", "Sec-WebSocket-Protocol": "other, natterjack.chat.v1.proto",
 	}
-	for k, v := range more {
-		h[k] = v
-	}
+	maps.Copy(h, more)
 	return h
 }
 
@@ -65,7 +66,7 @@ func knock(t *testing.T, s *nodetest.Server, path string, header map[string]stri
 	}
 	must[int](t)(io.WriteString(conn, b.String()+"\r\n"))
 	in := bufio.NewReader(conn)
-	res := must[*http.Response](t)(http.ReadResponse(in, nil)) //nolint:bodyclose // closed with the connection
+	res := must[*http.Response](t)(http.ReadResponse(in, nil))
 	r := &rawSocket{t: t, conn: conn}
 	r.frames = envelope.NewClientReader(in, 1<<20, func(p []byte) error {
 		r.pongs = append(r.pongs, string(p))
@@ -245,94 +246,6 @@ func TestWhatIsNoFrameEndsTheStreamWithItsReason(t *testing.T) {
 	}
 }
 
-func TestAHandshakeIsRefusedWithAReason(t *testing.T) {
-	t.Parallel()
-	s := nodetest.Start(t, nodetest.Config(func(c *node.Config) { c.AllowedOrigins = []string{"https://chat.example.com"} }))
-	stream := chatv1connect.ChatServiceStreamProcedure
-	for name, c := range map[string]struct {
-		path   string
-		header map[string]string
-		status int
-		says   string
-	}{
-		"no browser":             {stream, nil, http.StatusSwitchingProtocols, ""},
-		"of its own":             {stream, map[string]string{"Origin": s.URL}, http.StatusSwitchingProtocols, ""},
-		"of its own, behind TLS": {stream, map[string]string{"Origin": strings.Replace(s.URL, "http", "https", 1)}, http.StatusSwitchingProtocols, ""},
-		"of an allowed origin":   {stream, map[string]string{"Origin": "https://chat.example.com"}, http.StatusSwitchingProtocols, ""},
-		"of another origin":      {stream, map[string]string{"Origin": "https://evil.example"}, http.StatusForbidden, "allowed-origins"},
-		"of an origin alike":     {stream, map[string]string{"Origin": "https://chat.example.com.evil.example"}, http.StatusForbidden, "allowed-origins"},
-		"of a lower scheme":      {stream, map[string]string{"Origin": "http://chat.example.com"}, http.StatusForbidden, "allowed-origins"},
-		"of a file":              {stream, map[string]string{"Origin": "null"}, http.StatusForbidden, "allowed-origins"},
-		"of nonsense":            {stream, map[string]string{"Origin": "://"}, http.StatusForbidden, "allowed-origins"},
-		"no subprotocol":         {stream, map[string]string{"Sec-WebSocket-Protocol": ""}, http.StatusBadRequest, "natterjack.chat.v1.proto"},
-		"another subprotocol":    {stream, map[string]string{"Sec-WebSocket-Protocol": "graphql-ws"}, http.StatusBadRequest, "natterjack.chat.v1.proto"},
-		"another version":        {stream, map[string]string{"Sec-WebSocket-Version": "8"}, http.StatusUpgradeRequired, "Version"},
-		"no key":                 {stream, map[string]string{"Sec-WebSocket-Key": ""}, http.StatusBadRequest, "Key"},
-		"no upgrade":             {stream, map[string]string{"Upgrade": ""}, http.StatusHTTPVersionNotSupported, ""},
-		"another method":         {chatv1connect.ChatServiceSubscribeProcedure, nil, http.StatusMethodNotAllowed, ""},
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			res, _ := knock(t, s, c.path, upgradeHeader(c.header)) //nolint:bodyclose // closed with the connection
-			if res.StatusCode != c.status {
-				t.Errorf("answered by %s, want %d", res.Status, c.status)
-			}
-			if c.status == http.StatusSwitchingProtocols {
-				if p := res.Header.Get("Sec-WebSocket-Protocol"); p != "natterjack.chat.v1.proto" {
-					t.Errorf("the protocol is %q", p)
-				}
-				if res.Header.Get("Sec-WebSocket-Extensions") != "" || res.Header.Get("X-Request-Id") == "" {
-					t.Errorf("the headers are %v", res.Header)
-				}
-				return
-			}
-			if b, _ := io.ReadAll(res.Body); !strings.Contains(string(b), c.says) {
-				t.Errorf("it says %q", b)
-			}
-		})
-	}
-}
-
-func TestPagesOfAllowedOriginsMayReadAnswers(t *testing.T) {
-	t.Parallel()
-	s := nodetest.Start(t, nodetest.Config(func(c *node.Config) { c.AllowedOrigins = []string{"https://chat.example.com"} }))
-	path := s.URL + chatv1connect.ChatServiceListConversationsProcedure
-	for _, c := range []struct {
-		name, method, origin, asks string
-		status                     int
-		allowed                    bool
-	}{
-		{"asking first", http.MethodOptions, "https://chat.example.com", http.MethodPost, http.StatusNoContent, true},
-		{"calling", http.MethodPost, "https://chat.example.com", "", http.StatusUnauthorized, true},
-		{"another, asking first", http.MethodOptions, "https://evil.example", http.MethodPost, http.StatusMethodNotAllowed, false},
-		{"another, calling", http.MethodPost, "https://evil.example", "", http.StatusForbidden, false},
-		{"no browser", http.MethodPost, "", "", http.StatusUnauthorized, false},
-	} {
-		t.Run(c.name, func(t *testing.T) {
-			t.Parallel()
-			r := must[*http.Request](t)(http.NewRequestWithContext(within(t), c.method, path, strings.NewReader("{}")))
-			r.Header = http.Header{"Content-Type": {"application/json"}, "Origin": {c.origin}, "Access-Control-Request-Method": {c.asks}}
-			if c.origin == "" {
-				r.Header.Del("Origin")
-			}
-			res := must[*http.Response](t)(s.HTTP(true).Do(r))
-			defer res.Body.Close()
-			if res.StatusCode != c.status && (c.allowed || c.method != http.MethodOptions) {
-				t.Errorf("answered by %s", res.Status)
-			}
-			if got := res.Header.Get("Access-Control-Allow-Origin"); (got == c.origin) != c.allowed && got != "" || c.allowed && got == "" {
-				t.Errorf("allowed is %q", got)
-			}
-			if c.asks != "" && c.allowed && !strings.Contains(res.Header.Get("Access-Control-Allow-Headers"), "Authorization") {
-				t.Errorf("the headers allowed are %q", res.Header.Get("Access-Control-Allow-Headers"))
-			}
-			if res.Header.Get("Access-Control-Allow-Credentials") != "" || res.Header.Get("Vary") == "" {
-				t.Errorf("the headers are %v", res.Header)
-			}
-		})
-	}
-}
-
 func TestAStreamComesThroughFramesOfAnyShape(t *testing.T) {
 	t.Parallel()
 	s := nodetest.Start(t)
@@ -437,7 +350,7 @@ func TestAnAddressHasItsRateOfHandshakes(t *testing.T) {
 	from := upgradeHeader(map[string]string{"X-Forwarded-For": "192.0.2.7"})
 	var last int
 	for range 5 {
-		res, _ := knock(t, s, chatv1connect.ChatServiceStreamProcedure, from) //nolint:bodyclose // closed with the connection
+		res, _ := knock(t, s, chatv1connect.ChatServiceStreamProcedure, from)
 		last = res.StatusCode
 	}
 	if last != http.StatusTooManyRequests {
@@ -481,27 +394,63 @@ func (l *lockedBuffer) String() string {
 	return l.b.String()
 }
 
-func TestTheLogTellsOfAWebSocketAndNeverOfItsToken(t *testing.T) {
-	t.Parallel()
+// logged starts a node with its log in a buffer, and returns how to stop it.
+func logged(t *testing.T, log io.Writer, change func(*node.Config)) (url string, stop func() error) {
+	t.Helper()
 	c := node.DefaultConfig()
 	c.Listen, c.DatabaseURL = "127.0.0.1:0", "sqlite:"+t.TempDir()+"/natterjack.db"
-	var log lockedBuffer
-	n := must[*node.Node](t)(node.New(t.Context(), c, slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug})), nil))
+	change(&c)
+	n := must[*node.Node](t)(node.New(t.Context(), c, slog.New(slog.NewTextHandler(log, &slog.HandlerOptions{Level: slog.LevelDebug})), nil))
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() { done <- n.Run(ctx) }()
+	return n.URL(), func() error {
+		cancel()
+		return <-done
+	}
+}
+
+func TestAWebSocketThatDoesNotEndInTimeIsCutOff(t *testing.T) {
+	t.Parallel()
+	var log lockedBuffer
+	url, stop := logged(t, &log, func(c *node.Config) { c.Drain.Grace, c.RPC.HelloTimeout = time.Second, time.Minute })
+	r := socket(t, &nodetest.Server{URL: url}, nil)
+	// A client that pings and takes no answer: the server waits for it to take some, and reads no more.
+	var pings []byte
+	for range 1000 {
+		pings = append(pings, 0x89, 0x80|125, 0, 0, 0, 0)
+		pings = append(pings, make([]byte, 125)...)
+	}
+	for {
+		_ = r.conn.SetWriteDeadline(time.Now().Add(200 * time.Millisecond))
+		if _, err := r.conn.Write(pings); err != nil {
+			break
+		}
+	}
+	if err := stop(); err == nil || !strings.Contains(err.Error(), "grace") {
+		t.Errorf("the node ended with %v", err)
+	}
+	_ = r.conn.SetReadDeadline(time.Time{})
+	if _, err := io.Copy(io.Discard, r.conn); errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Error("the connection is still there")
+	}
+}
+
+func TestTheLogTellsOfAWebSocketAndNeverOfItsToken(t *testing.T) {
+	t.Parallel()
+	var log lockedBuffer
+	url, stop := logged(t, &log, func(*node.Config) {})
 	const secret = "nja_secretsecretsecret"
 	for _, first := range [][]byte{
 		metadata(secret),
 		envelope.AppendMasked(nil, envelope.Metadata, []byte(`{"metadata":{"authorization":"Bearer `+secret+`"}}`)),
 		envelope.AppendMasked(nil, envelope.Data, []byte(secret)),
 	} {
-		r := socket(t, &nodetest.Server{URL: n.URL()}, nil)
+		r := socket(t, &nodetest.Server{URL: url}, nil)
 		r.say(first)
 		r.rest()
 	}
-	cancel()
-	if err := <-done; err != nil {
+	if err := stop(); err != nil {
 		t.Error(err)
 	}
 	if text := log.String(); strings.Contains(text, "secretsecret") || strings.Count(text, "transport=websocket") != 3 {
