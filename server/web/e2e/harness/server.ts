@@ -16,6 +16,7 @@ const settings: Record<string, string> = {
   NATTERJACK_LOG_LEVEL: "warn",
   NATTERJACK_LIMIT_USER_RATE: "1000000",
   NATTERJACK_LIMIT_USER_BURST: "1000000",
+  NATTERJACK_LIMIT_HASH_LINE: "1000",
 };
 
 /** A `natterjack serve` of its own: a process, a port and a folder for its database. It can die and come back at the same address. */

@@ -80,8 +80,8 @@ export async function usualWorld(url: string): Promise<World> {
 
 /** Everything at its limit: names and words without end, 200 members, emoji only, scripts from right to left. */
 export async function extremeWorld(url: string): Promise<World> {
-  const me = await Person.signUp(url, "Maximiliane-Friederike von und zu Hohenlohe-Waldenburg-Schilling");
-  const long = await Person.signUp(url, "Donaudampfschifffahrtselektrizitätenhauptbetriebswerkbauunterbeam");
+  const me = await Person.signUp(url, "Maximiliane-Friederike von Hohenlohe-Waldenburg-Schillingsfürst");
+  const long = await Person.signUp(url, "Donaudampfschifffahrtselektrizitätenhauptbetriebswerkbauunterbea");
   const hebrew = await Person.signUp(url, "שרה אברהם־כהן");
   const arabic = await Person.signUp(url, "عبد الرحمن بن محمد الخوارزمي");
   const japanese = await Person.signUp(url, "田中さくら");
@@ -123,7 +123,7 @@ export async function extremeWorld(url: string): Promise<World> {
     group: { id: group, title: "The committee" },
     more: [
       { id: rtl, name: "right-to-left" },
-      { id: pond, name: "emoji" },
+      { id: pond, name: "emoji-only" },
       { id: cjk, name: "japanese" },
     ],
     close: closeAll(me, long, hebrew, arabic, japanese, emoji, ...crowd),
