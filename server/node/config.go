@@ -24,6 +24,8 @@ type Config struct {
 	TLSKey                string
 	// TrustedProxies are believed when they say where a request comes from.
 	TrustedProxies []netip.Prefix
+	// AllowedOrigins are those of web pages, beside the server's own, that may use it from a browser.
+	AllowedOrigins []string
 	// Traces is whether to tell a collector, which OpenTelemetry's own variables name, of requests and commits.
 	Traces bool
 

@@ -30,9 +30,9 @@ func newMetrics() *metrics {
 	m := &metrics{
 		registry: prometheus.NewRegistry(),
 		requests: prometheus.NewHistogramVec(prometheus.HistogramOpts{
-			Name: "natterjack_request_duration_seconds", Help: "Time that requests took, by procedure and code; streams count when they end.",
+			Name: "natterjack_request_duration_seconds", Help: "Time that requests took, by procedure, code and transport (http1, http2, websocket); streams count when they end.",
 			Buckets: []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30},
-		}, []string{"procedure", "code"}),
+		}, []string{"procedure", "code", "transport"}),
 		batches: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name: "natterjack_commit_changes", Help: "Changes in one transaction.", Buckets: prometheus.ExponentialBuckets(1, 2, 10),
 		}),
@@ -45,7 +45,7 @@ func newMetrics() *metrics {
 }
 
 func (m *metrics) request(o rpc.Observation) {
-	m.requests.WithLabelValues(o.Procedure, o.Code).Observe(o.Took.Seconds())
+	m.requests.WithLabelValues(o.Procedure, o.Code, o.Transport).Observe(o.Took.Seconds())
 }
 
 func (m *metrics) commit(s chat.CommitStats) {

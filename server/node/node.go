@@ -20,6 +20,7 @@ import (
 	"github.com/natterjack-chat/natterjack/server/hub"
 	"github.com/natterjack-chat/natterjack/server/rpc"
 	"github.com/natterjack-chat/natterjack/server/store"
+	"github.com/natterjack-chat/natterjack/server/web"
 )
 
 // Shared is what nodes of one process have in common, so that tests can run several. A node alone shares nothing.
@@ -143,7 +144,7 @@ func (n *Node) wire() (err error) {
 	n.health = rpc.NewHealth(map[string]func(context.Context) error{"store": n.checkStore, "hub": n.checkHub}, helpful)
 	r := rpc.Config{
 		Chat: n.chat, Hub: n.hub, Accounts: n.accounts, Auth: rpc.NewAuthHandler(n.accounts), Presence: n.presence, Health: n.health,
-		Logger: n.logger, Limits: c.RPC, TrustedProxies: c.TrustedProxies, Observe: n.metrics.request,
+		Logger: n.logger, Limits: c.RPC, TrustedProxies: c.TrustedProxies, AllowedOrigins: c.AllowedOrigins, Observe: n.metrics.request,
 	}
 	if n.tracing != nil {
 		r.Trace = n.tracing.request
@@ -153,7 +154,11 @@ func (n *Node) wire() (err error) {
 	}
 	n.metrics.ready(n.health.Ready)
 	n.metrics.watch(n.hub, n.accounts)
-	n.server = n.newServer(n.rpc)
+	handler, err := web.Handler(web.Built(), n.rpc)
+	if err != nil {
+		return err
+	}
+	n.server = n.newServer(handler)
 	if n.tls == nil {
 		if n.plain, err = newPlain(n.listener, n.server); err != nil {
 			return err

@@ -154,8 +154,8 @@ func TestMetricsAreServedOnTheirOwnAddress(t *testing.T) {
 	}
 	_, text := fetch(t, s.HTTP(true), s.Node.MetricsURL())
 	for _, line := range []string{
-		`natterjack_request_duration_seconds_count{code="ok",procedure="/natterjack.auth.v1.AuthService/SignUp"} 2`,
-		`natterjack_request_duration_seconds_count{code="invalid_argument",procedure="/natterjack.chat.v1.ChatService/GetConversation"} 1`,
+		`natterjack_request_duration_seconds_count{code="ok",procedure="/natterjack.auth.v1.AuthService/SignUp",transport="http2"} 2`,
+		`natterjack_request_duration_seconds_count{code="invalid_argument",procedure="/natterjack.chat.v1.ChatService/GetConversation",transport="http2"} 1`,
 		"natterjack_commit_changes_count 1", "natterjack_commit_duration_seconds_count 1", "natterjack_hub_streams 0", "natterjack_account_sign_ups_total 2",
 		"go_goroutines", "process_resident_memory_bytes",
 	} {

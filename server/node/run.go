@@ -123,9 +123,10 @@ func (n *Node) drain(ctx context.Context) error {
 	case <-ctx.Done():
 	}
 	n.rpc.Drain()
-	done := make(chan error, 1)
+	done := make(chan error, 2)
 	go func() { done <- n.shutDown(ctx) }()
-	err := errors.Join(n.hub.Drain(ctx, n.config.Drain.Spread), <-done)
+	go func() { done <- n.rpc.Shutdown(ctx) }()
+	err := errors.Join(n.hub.Drain(ctx, n.config.Drain.Spread), <-done, <-done)
 	if err != nil {
 		err = fmt.Errorf("not all requests ended within the grace time: %w", err)
 		n.logger.Warn("cutting off what didn't end within the grace time")

@@ -33,6 +33,7 @@ func (c *Config) settings() []setting {
 		{"log-format", "`format` of the log: text or json", choice(&c.LogFormat, "text", "json")},
 		{"tls-cert", "`file` with the certificate chain (PEM), to serve with TLS", text(&c.TLSCert)},
 		{"tls-key", "`file` with the certificate's key (PEM)", text(&c.TLSKey)},
+		{"allowed-origins", "`origins`, with commas between, of web pages that may use this server from a browser, beside its own", &originList{&c.AllowedOrigins}},
 		{"trusted-proxies", "`networks`, with commas between, whose X-Forwarded-For is believed", &prefixes{&c.TrustedProxies}},
 
 		{"sign-up", "`open` lets anybody make an account, closed nobody", &openClosed{&c.Accounts.SignUpClosed}},

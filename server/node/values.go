@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/netip"
+	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -148,6 +149,29 @@ func (v *prefixes) Set(s string) error {
 			return errors.New("it has to be networks or addresses, such as 10.0.0.0/8,192.168.1.7")
 		}
 		list = append(list, p.Masked())
+	}
+	*v.to = list
+	return nil
+}
+
+type originList struct{ to *[]string }
+
+func (v *originList) String() string {
+	if v.to == nil {
+		return ""
+	}
+	return strings.Join(*v.to, ",")
+}
+
+func (v *originList) Set(s string) error {
+	var list []string
+	for part := range strings.SplitSeq(s, ",") {
+		part = strings.TrimSpace(part)
+		u, err := url.Parse(part)
+		if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || part != u.Scheme+"://"+strings.ToLower(u.Host) || strings.Contains(part, "*") {
+			return errors.New("it has to be origins as browsers write them, such as https://chat.example.com or http://localhost:5173: in lower case, without a path")
+		}
+		list = append(list, part)
 	}
 	*v.to = list
 	return nil

@@ -22,6 +22,7 @@ import (
 type request struct {
 	id        string
 	procedure string
+	transport string
 	address   netip.Addr
 	// identity and token are set by the gate, before anything that reads them runs.
 	identity account.Identity
@@ -58,7 +59,7 @@ func (r *request) addressText() string {
 
 // attrs are what a log line says of a request. Never content, never tokens.
 func (r *request) attrs(more ...slog.Attr) []slog.Attr {
-	attrs := []slog.Attr{slog.String("request", r.id), slog.String("procedure", r.procedure), slog.String("address", r.addressText())}
+	attrs := []slog.Attr{slog.String("request", r.id), slog.String("procedure", r.procedure), slog.String("transport", r.transport), slog.String("address", r.addressText())}
 	if user := r.identity.Caller.User; user != 0 {
 		attrs = append(attrs, slog.String("user", user.String()), slog.String("session", r.identity.Caller.Session.String()))
 	}
@@ -118,21 +119,34 @@ func (s *Server) begin(procedure string, next http.Handler) http.Handler {
 	})
 }
 
+// Names of what carries requests, for logs and metrics.
+const (
+	transportHTTP1     = "http1"
+	transportHTTP2     = "http2"
+	transportWebSocket = "websocket"
+)
+
 // enter puts what is known of a request into its context.
 func (s *Server) enter(procedure string, w http.ResponseWriter, hr *http.Request) *http.Request {
-	r := &request{id: requestID(hr.Header), procedure: procedure, address: s.address(hr)}
+	r := &request{id: requestID(hr.Header), procedure: procedure, transport: transportHTTP1, address: s.address(hr)}
+	if hr.ProtoMajor > 1 {
+		r.transport = transportHTTP2
+	}
 	w.Header().Set(requestIDHeader, r.id)
 	return hr.WithContext(context.WithValue(hr.Context(), requestKey{}, r))
 }
+
+// foreignOrigin answers a browser on a page that isn't among the allowed ones.
+const foreignOrigin = "a page of another origin can't use this server from a browser, unless the server's setting allowed-origins names it"
 
 // admit holds an address to its rate, and refuses what a browser sends on behalf of a page of another site; programs that aren't browsers
 // aren't concerned. A request that isn't admitted is answered.
 func (s *Server) admit(w http.ResponseWriter, hr *http.Request) bool {
 	var err error
-	if s.sameOrigin.Check(hr) != nil {
+	if !s.origins.allowsRequest(hr) {
 		err = &chat.Error{
 			Code: chat.CodePermissionDenied, Reason: chat.ReasonInvalidField, Field: "origin",
-			Message: "a page of another origin can't use this server from a browser",
+			Message: foreignOrigin,
 		}
 	} else if address := requestFrom(hr.Context()).address; !exempt(address) {
 		err = s.addressRate.allow(address)
@@ -177,7 +191,7 @@ func (s *Server) finish(ctx context.Context, r *request, start time.Time) {
 	took := time.Since(start)
 	code := codeName(o.code)
 	if s.config.Observe != nil {
-		s.config.Observe(Observation{r.procedure, code, took})
+		s.config.Observe(Observation{r.procedure, code, r.transport, took})
 	}
 	level := slog.LevelDebug
 	switch o.code {

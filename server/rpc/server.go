@@ -39,6 +39,8 @@ type Config struct {
 	Limits   Limits
 	// TrustedProxies are the addresses of the proxies whose X-Forwarded-For is believed; may be empty.
 	TrustedProxies []netip.Prefix
+	// AllowedOrigins are those of pages, beside this server's own, that may use it from a browser, as browsers write them: https://chat.example.com.
+	AllowedOrigins []string
 	// Observe is told of each request that is over, if set. Streams count when they end.
 	Observe func(Observation)
 	// Trace, if set, is told of the beginning of each unary request, with its headers, and returns the context to carry it out in and what to call with
@@ -52,7 +54,9 @@ type Observation struct {
 	Procedure string
 	// Code is the name of the gRPC code in lower case with underscores; "ok" for success.
 	Code string
-	Took time.Duration
+	// Transport is what carried it: http1, http2 or websocket.
+	Transport string
+	Took      time.Duration
 }
 
 // Server answers requests. Safe for concurrent use.
@@ -69,7 +73,8 @@ type Server struct {
 	userRate    *rates[chat.UserID]
 	addressRate *rates[netip.Addr]
 	streams     counts
-	sameOrigin  *http.CrossOriginProtection
+	sockets     sockets
+	origins     *origins
 	errorWriter *connect.ErrorWriter
 	handler     http.Handler
 	// draining ends when streams that aren't the hub's have to.
@@ -77,7 +82,7 @@ type Server struct {
 	drain    context.CancelFunc
 }
 
-// New returns a Server. It fails only if the rules in the schema are wrong.
+// New returns a Server. It fails only if the rules in the schema are wrong, or an allowed origin is none.
 func New(c Config) (*Server, error) {
 	v, err := newValidator()
 	if err != nil {
@@ -88,16 +93,22 @@ func New(c Config) (*Server, error) {
 		userRate:    newRates[chat.UserID](c.Limits.UserRate, c.Limits.UserBurst),
 		addressRate: newRates[netip.Addr](c.Limits.AddressRate, c.Limits.AddressBurst),
 		streams:     counts{most: c.Limits.StreamsPerAddress, open: make(map[netip.Addr]int)},
-		sameOrigin:  http.NewCrossOriginProtection(),
 		errorWriter: connect.NewErrorWriter(),
 	}
+	if s.origins, err = newOrigins(c.AllowedOrigins); err != nil {
+		return nil, err
+	}
 	s.draining, s.drain = context.WithCancel(context.Background())
-	s.handler = s.routes()
+	s.handler = s.origins.cors(s.routes())
 	return s, nil
 }
 
-// Drain ends the streams of tools (health, reflection), which have no goodbye. Streams of clients are ended by the hub.
-func (s *Server) Drain() { s.drain() }
+// Drain ends the streams of tools (health, reflection), which have no goodbye, and lets no more WebSockets in. Streams of clients are ended by
+// the hub.
+func (s *Server) Drain() {
+	s.drain()
+	s.sockets.drain()
+}
 
 // ServeHTTP implements [http.Handler].
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.handler.ServeHTTP(w, r) }
@@ -108,6 +119,8 @@ func (s *Server) routes() http.Handler {
 	for _, p := range s.chatProcedures() {
 		mux.Handle(p.path, s.begin(p.path, p.handler))
 	}
+	stream := s.streamProcedure()
+	mux.Handle("GET "+stream.path, s.withWebSocket(s.begin(stream.path, stream.handler)))
 	for _, p := range s.authProcedures() {
 		mux.Handle(p.path, s.begin(p.path, p.handler))
 	}

@@ -63,7 +63,11 @@ func (ss *session) listenFailed(ctx context.Context, err error) {
 		ss.stop()
 		return
 	}
-	ss.end(hub.GoodbyeProtocolError, 0, unreadable(err))
+	e, ok := chat.AsError(err)
+	if !ok {
+		e = unreadable(err)
+	}
+	ss.end(hub.GoodbyeProtocolError, 0, e)
 	// The writer says so to a client that is there; it ends the session in any case.
 }
 

@@ -16,8 +16,11 @@ export interface Session {
   signIn(form: { username: string; password: string }): Promise<void>;
   /** Forgets the session here at once, and ends it at the server if that can be reached. */
   signOut(): Promise<void>;
-  /** A token that is valid for some time yet; refreshes where needed. Rejects with a ChatError: "unauthenticated" ended the session, "network" did not. */
-  accessToken(): Promise<string>;
+  /**
+   * A token that is valid for some time yet, and is not `stale`, one that the server has refused; refreshes where needed. Rejects with a ChatError:
+   * "unauthenticated" ended the session, "network" did not.
+   */
+  accessToken(stale?: string): Promise<string>;
   close(): void;
 }
 
@@ -27,8 +30,8 @@ export interface Calls {
   readonly auth: Client<typeof AuthService>;
 }
 
-/** One of the things a client says on a stream, but hello, ping and watch_presence, which the link says by itself. */
-export type Say = Exclude<StreamRequest["request"], { case: "hello" | "ping" | "watchPresence" | undefined }>;
+/** One of the things a client says on a stream, but hello, ping and presence, which the link says by itself. */
+export type Say = Exclude<StreamRequest["request"], { case: "hello" | "ping" | "watchPresence" | "setPresence" | undefined }>;
 
 /** The stream of one device. */
 export interface Link {
@@ -45,7 +48,7 @@ export interface Link {
   say(request: Say): Promise<Ack>;
   /** Replaces the set of users whose presence is wanted, at most 200; said again on every new stream. */
   watch(userIds: readonly string[]): void;
-  /** Says whether this device is in use; said again on every new stream. */
+  /** Says whether this device is in use; said again on every new stream. Until it is called, whether the page is shown decides. */
   setInUse(inUse: boolean): void;
 }
 

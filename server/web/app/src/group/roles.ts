@@ -1,0 +1,37 @@
+import type { Member, Role } from "@natterjack/client";
+
+/** From the lowest: each may do all that the ones before it may. */
+export const roles: readonly Role[] = ["reader", "member", "admin", "owner"];
+
+export const roleNames: Record<Role, string> = { reader: "Reader", member: "Member", admin: "Admin", owner: "Owner" };
+
+/** Renames, adds and removes. */
+export function manages(role: Role): boolean {
+  return rank(role) >= rank("admin");
+}
+
+/** The roles that somebody may give: admins up to member, owners all. */
+export function mayGive(own: Role): readonly Role[] {
+  switch (own) {
+    case "owner":
+      return roles;
+    case "admin":
+      return ["reader", "member"];
+    default:
+      return [];
+  }
+}
+
+/** Whether somebody may change the role of another member, or remove them: only where they could have given that role. */
+export function mayChange(own: Role, other: Role): boolean {
+  return mayGive(own).includes(other);
+}
+
+/** Those who decide first, then by name. */
+export function sorted(members: readonly Member[]): Member[] {
+  return [...members].sort((a, b) => rank(b.role) - rank(a.role) || a.user.displayName.localeCompare(b.user.displayName));
+}
+
+function rank(role: Role): number {
+  return roles.indexOf(role);
+}

@@ -1,0 +1,30 @@
+import type { Observable } from "./api.js";
+
+/** Shows an observable that may be exchanged for another one: the one that `pick` finds at the time. `exchanged` tells when to look anew. */
+export function follow<T>(exchanged: Observable<unknown>, pick: () => Observable<T>): Observable<T> {
+  return {
+    get: () => pick().get(),
+    subscribe(changed) {
+      let inner = pick();
+      let leave = inner.subscribe(changed);
+      const leaveExchanged = exchanged.subscribe(() => {
+        const next = pick();
+        if (next !== inner) {
+          leave();
+          inner = next;
+          leave = inner.subscribe(changed);
+          changed();
+        }
+      });
+      return () => {
+        leaveExchanged();
+        leave();
+      };
+    },
+  };
+}
+
+/** An observable that never changes. */
+export function always<T>(value: T): Observable<T> {
+  return { get: () => value, subscribe: () => () => {} };
+}

@@ -1,0 +1,100 @@
+import { type ChildProcess, execFileSync, spawn } from "node:child_process";
+import { once } from "node:events";
+import { mkdtemp, rm } from "node:fs/promises";
+import { createServer } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { inject, onTestFinished } from "vitest";
+
+/** A real server with an address and a database of its own. */
+export class Server {
+  readonly url: string;
+  readonly #program: string;
+  readonly #folder: string;
+  readonly #settings: Readonly<Record<string, string>>;
+  #process: ChildProcess | undefined;
+  #log = "";
+
+  private constructor(program: string, folder: string, port: number, settings: Readonly<Record<string, string>>) {
+    this.url = `http://127.0.0.1:${port}`;
+    this.#program = program;
+    this.#folder = folder;
+    this.#settings = { NATTERJACK_LISTEN: `127.0.0.1:${port}`, ...settings };
+  }
+
+  /** Starts a server that ends with the test. Settings are environment variables, such as NATTERJACK_ACCESS_TOKEN_LIFE. */
+  static async start(settings: Readonly<Record<string, string>> = {}): Promise<Server> {
+    const folder = await mkdtemp(join(tmpdir(), "natterjack-data-"));
+    const server = new Server(inject("natterjack"), folder, await freePort(), settings);
+    onTestFinished(async () => {
+      await server.kill();
+      await rm(folder, { recursive: true });
+    });
+    await server.restart();
+    return server;
+  }
+
+  get #database(): string {
+    return `sqlite:${join(this.#folder, "natterjack.db")}`;
+  }
+
+  /** Starts the server again, with its database; other settings may hold from now on. */
+  async restart(settings: Readonly<Record<string, string>> = {}): Promise<void> {
+    const child = spawn(this.#program, ["serve"], {
+      env: { ...process.env, NATTERJACK_DATABASE_URL: this.#database, ...this.#settings, ...settings },
+      stdio: ["ignore", "pipe", "pipe"],
+    });
+    this.#process = child;
+    for (const stream of [child.stdout, child.stderr]) {
+      stream?.setEncoding("utf8").on("data", (text: string) => {
+        this.#log += text;
+      });
+    }
+    for (;;) {
+      if (child.exitCode !== null || child.signalCode !== null) throw new Error(`the server didn't start:\n${this.#log}`);
+      const ready = await fetch(`${this.url}/readyz`).catch(() => undefined);
+      if (ready?.ok) return;
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    }
+  }
+
+  /** Ends the server as a power cut would. */
+  async kill(): Promise<void> {
+    await this.#signal("SIGKILL");
+  }
+
+  /** Ends the server in good order: its streams are told where to go. */
+  async drain(): Promise<void> {
+    await this.#signal("SIGTERM");
+  }
+
+  /** Runs `natterjack admin`; the server must not run. */
+  admin(...args: string[]): void {
+    execFileSync(this.#program, ["admin", "-database-url", this.#database, ...args], { stdio: "pipe" });
+  }
+
+  /** All that the server has said. */
+  get log(): string {
+    return this.#log;
+  }
+
+  async #signal(signal: NodeJS.Signals): Promise<void> {
+    const child = this.#process;
+    this.#process = undefined;
+    if (!child || child.exitCode !== null || child.signalCode !== null) return;
+    const gone = once(child, "exit");
+    child.kill(signal);
+    await gone;
+  }
+}
+
+/** A port that was free a moment ago. */
+export async function freePort(): Promise<number> {
+  const probe = createServer().listen(0, "127.0.0.1");
+  await once(probe, "listening");
+  const address = probe.address();
+  probe.close();
+  await once(probe, "close");
+  if (address === null || typeof address === "string") throw new Error("no port");
+  return address.port;
+}
