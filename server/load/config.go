@@ -35,6 +35,8 @@ type Config struct {
 	Late time.Duration
 	// StreamsPerConnection is how many streams share an HTTP/2 connection.
 	StreamsPerConnection int
+	// Transport is what streams go over: HTTP2 or WebSocket. A WebSocket has a connection of its own; calls share HTTP/2 connections in any case.
+	Transport string
 	// PID is the process of the server, for its CPU time and memory (Linux); 0: not measured.
 	PID int
 	// Idle, unless 0, opens that many streams that only listen, instead of sending, and keeps them for Duration; what else is about messages doesn't matter then.
@@ -44,6 +46,12 @@ type Config struct {
 	// Progress, if set, is told what the run is about to do.
 	Progress func(string)
 }
+
+// Transports.
+const (
+	HTTP2     = "http2"
+	WebSocket = "websocket"
+)
 
 // minSize leaves room for what a message carries: run, sender, number and time.
 const minSize = 64
@@ -78,6 +86,10 @@ func (c *Config) Validate() error {
 		}
 	}
 	switch {
+	case c.Transport != HTTP2 && c.Transport != WebSocket:
+		return fmt.Errorf("--transport is %q; it has to be %s or %s", c.Transport, HTTP2, WebSocket)
+	case c.Transport == WebSocket && c.StreamsPerConnection != 1:
+		return errors.New("--streams-per-connection is for --transport http2; each WebSocket is a connection")
 	case c.Rate < 0 || c.Rate > 1e6:
 		return fmt.Errorf("--rate is %g; it has to be from 0 to 1,000,000 messages per second", c.Rate)
 	case c.Presence < 0 || c.Presence > 1e6:

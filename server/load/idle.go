@@ -38,7 +38,7 @@ func runIdle(ctx context.Context, cfg Config) (*Report, error) {
 	if err != nil {
 		return nil, fmt.Errorf("sign up the users: %w", err)
 	}
-	conns := &connections{per: cfg.StreamsPerConnection}
+	conns := newConnections(&cfg)
 	defer conns.close()
 	var reading sync.WaitGroup
 	streamCtx, stop := context.WithCancel(ctx)
@@ -53,9 +53,8 @@ func runIdle(ctx context.Context, cfg Config) (*Report, error) {
 	g, openCtx := errgroup.WithContext(ctx)
 	g.SetLimit(openWorkers)
 	for i := range n {
-		h := conns.next()
+		_, t := conns.next(i)
 		g.Go(func() error {
-			t := client.NewHTTPTransport(h, cfg.Servers[i%len(cfg.Servers)])
 			s, err := patiently(openCtx, func() (client.Stream, error) { return openIdle(streamCtx, t, sessions[i/each], i) })
 			if err != nil {
 				return fmt.Errorf("open stream %d: %w", i, err)
@@ -72,7 +71,7 @@ func runIdle(ctx context.Context, cfg Config) (*Report, error) {
 	sleep(ctx, cfg.Duration)
 	after := readProcess(cfg.PID)
 	report := &Report{
-		Users: len(sessions), GroupSize: cfg.GroupSize, Idle: &IdleReport{Streams: n, OpenedMS: opened.Milliseconds()},
+		Transport: cfg.Transport, Users: len(sessions), GroupSize: cfg.GroupSize, Idle: &IdleReport{Streams: n, OpenedMS: opened.Milliseconds()},
 		Server: usage(before, after),
 	}
 	if unused != nil && after != nil {

@@ -76,28 +76,30 @@ func TestGroupsHoldEverybodyOnceAndNobodyAlone(t *testing.T) {
 
 func TestConfigNamesWhatIsWrong(t *testing.T) {
 	good := Config{
-		Servers: []string{"http://localhost:8080"}, Users: 2, GroupSize: 2, Window: 1, Duration: time.Second, Size: minSize, StreamsPerConnection: 1,
+		Servers: []string{"http://localhost:8080"}, Users: 2, GroupSize: 2, Window: 1, Duration: time.Second, Size: minSize, StreamsPerConnection: 1, Transport: HTTP2,
 	}
 	if err := good.Validate(); err != nil {
 		t.Fatal(err)
 	}
 	for want, spoil := range map[string]func(*Config){
-		"--server is":              func(c *Config) { c.Servers = nil },
-		"--server \"ftp://x\"":     func(c *Config) { c.Servers = []string{"ftp://x"} },
-		"--server \"localhost\"":   func(c *Config) { c.Servers = []string{"localhost"} },
-		"--users":                  func(c *Config) { c.Users = 1 },
-		"--group-size":             func(c *Config) { c.GroupSize = 1001 },
-		"--window":                 func(c *Config) { c.Window = 0 },
-		"--size":                   func(c *Config) { c.Size = minSize - 1 },
-		"--streams-per-connection": func(c *Config) { c.StreamsPerConnection = 0 },
-		"--idle":                   func(c *Config) { c.Idle = -1 },
-		"--slow":                   func(c *Config) { c.Slow = 3 },
-		"--streams-per-user":       func(c *Config) { c.StreamsPerUser = -1 },
-		"--presence":               func(c *Config) { c.Presence = -1 },
-		"--cut-every":              func(c *Config) { c.CutEvery = time.Millisecond },
-		"--late":                   func(c *Config) { c.Late = time.Hour },
-		"--rate":                   func(c *Config) { c.Rate = -1 },
-		"--duration":               func(c *Config) { c.Duration = 0 },
+		"--server is":                     func(c *Config) { c.Servers = nil },
+		"--server \"ftp://x\"":            func(c *Config) { c.Servers = []string{"ftp://x"} },
+		"--server \"localhost\"":          func(c *Config) { c.Servers = []string{"localhost"} },
+		"--users":                         func(c *Config) { c.Users = 1 },
+		"--group-size":                    func(c *Config) { c.GroupSize = 1001 },
+		"--window":                        func(c *Config) { c.Window = 0 },
+		"--size":                          func(c *Config) { c.Size = minSize - 1 },
+		"--streams-per-connection":        func(c *Config) { c.StreamsPerConnection = 0 },
+		"--transport":                     func(c *Config) { c.Transport = "quic" },
+		"--streams-per-connection is for": func(c *Config) { c.Transport, c.StreamsPerConnection = WebSocket, 2 },
+		"--idle":                          func(c *Config) { c.Idle = -1 },
+		"--slow":                          func(c *Config) { c.Slow = 3 },
+		"--streams-per-user":              func(c *Config) { c.StreamsPerUser = -1 },
+		"--presence":                      func(c *Config) { c.Presence = -1 },
+		"--cut-every":                     func(c *Config) { c.CutEvery = time.Millisecond },
+		"--late":                          func(c *Config) { c.Late = time.Hour },
+		"--rate":                          func(c *Config) { c.Rate = -1 },
+		"--duration":                      func(c *Config) { c.Duration = 0 },
 	} {
 		c := good
 		spoil(&c)

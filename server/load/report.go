@@ -11,6 +11,7 @@ import (
 
 // Report is what came of a run. Its JSON form is stable: scripts read it.
 type Report struct {
+	Transport  string  `json:"transport"`
 	Users      int     `json:"users"`
 	GroupSize  int     `json:"group_size"`
 	Rate       float64 `json:"rate"`
@@ -90,7 +91,7 @@ func (r *run) report(sending, whole time.Duration, before, after *process) *Repo
 		}
 	}
 	return &Report{
-		Users: r.cfg.Users, GroupSize: r.cfg.GroupSize, Rate: r.cfg.Rate, Window: r.cfg.Window, Size: r.cfg.Size,
+		Transport: r.cfg.Transport, Users: r.cfg.Users, GroupSize: r.cfg.GroupSize, Rate: r.cfg.Rate, Window: r.cfg.Window, Size: r.cfg.Size,
 		DurationMS: sending.Milliseconds(),
 		Sent:       l.sent.Load(), Acknowledged: l.acknowledged.Load(), Refused: l.refused.Load(),
 		Expected: l.expected.Load(), Delivered: delivered, Lost: max(0, l.expected.Load()-delivered),
@@ -112,7 +113,7 @@ func (r *Report) WriteJSON(w io.Writer) error { return json.NewEncoder(w).Encode
 func (r *Report) WriteText(w io.Writer) error {
 	p := &printer{w: w}
 	if r.Idle != nil {
-		r.Idle.write(p)
+		r.Idle.write(p, r.Transport)
 	} else {
 		r.writeLoad(p)
 	}
@@ -122,8 +123,8 @@ func (r *Report) WriteText(w io.Writer) error {
 	return p.err
 }
 
-func (i *IdleReport) write(p *printer) {
-	p.line("idle streams", "%d, opened in %.1f s", i.Streams, float64(i.OpenedMS)/1000)
+func (i *IdleReport) write(p *printer, transport string) {
+	p.line("idle streams", "%d over %s, opened in %.1f s", i.Streams, transport, float64(i.OpenedMS)/1000)
 	if i.BytesPerStream > 0 {
 		p.line("server memory", "%.1f KiB per stream", float64(i.BytesPerStream)/1024)
 	}
@@ -134,7 +135,7 @@ func (r *Report) writeLoad(p *printer) {
 	if r.Rate == 0 {
 		how = fmt.Sprintf("%d unanswered each", r.Window)
 	}
-	p.line("load", "%d users in conversations of %d, %s, %d bytes, %.1f s", r.Users, r.GroupSize, how, r.Size, float64(r.DurationMS)/1000)
+	p.line("load", "%d users in conversations of %d, %s, %d bytes, %.1f s, over %s", r.Users, r.GroupSize, how, r.Size, float64(r.DurationMS)/1000, r.Transport)
 	p.line("messages", "%d sent, %d acknowledged, %d refused", r.Sent, r.Acknowledged, r.Refused)
 	p.line("deliveries", "%d expected, %d delivered, %d lost, %d duplicated, %d out of order, %d late (%d ms)",
 		r.Expected, r.Delivered, r.Lost, r.Duplicated, r.OutOfOrder, r.Late, r.LateMS)

@@ -65,7 +65,7 @@ func Run(ctx context.Context, cfg Config) (*Report, error) {
 		return runIdle(ctx, cfg)
 	}
 	r := &run{cfg: cfg, id: rand.Uint32(), ledger: newLedger(), sending: period{make(chan struct{}), make(chan struct{})}}
-	conns := &connections{per: cfg.StreamsPerConnection}
+	conns := newConnections(&cfg)
 	defer conns.close()
 	var receiving sync.WaitGroup
 	receiveCtx, stop := context.WithCancel(ctx)
@@ -116,7 +116,8 @@ func (r *run) setUp(ctx context.Context, conns *connections) error {
 		return fmt.Errorf("sign up the users: %w", err)
 	}
 	for i, s := range sessions {
-		u, err := r.newUser(i, s, conns.next())
+		h, transport := conns.next(i)
+		u, err := r.newUser(i, s, h, transport)
 		if err != nil {
 			return err
 		}
@@ -134,11 +135,9 @@ func (r *run) setUp(ctx context.Context, conns *connections) error {
 	return nil
 }
 
-func (r *run) newUser(i int, s *client.Session, h *http.Client) (*user, error) {
-	h = r.cfg.roaming(h, i)
-	url := r.cfg.Servers[0] // h decides
+func (r *run) newUser(i int, s *client.Session, h *http.Client, t client.Transport) (*user, error) {
 	u := &user{
-		run: r, index: i, slow: r.cfg.isSlow(i), line: &line{Transport: client.NewHTTPTransport(h, url)},
+		run: r, index: i, slow: r.cfg.isSlow(i), line: &line{Transport: t},
 		live: make(chan struct{}), got: make(map[uint32]*seen),
 	}
 	if u.slow {
@@ -146,7 +145,7 @@ func (r *run) newUser(i int, s *client.Session, h *http.Client) (*user, error) {
 	}
 	var err error
 	u.client, err = client.New(client.Options{
-		ServerURL: url, Session: client.MemorySession(s), HTTPClient: h, Transport: u.line,
+		ServerURL: r.cfg.Servers[0], Session: client.MemorySession(s), HTTPClient: h, Transport: u.line,
 		Queue: 8192, Window: r.cfg.Window, ConversationWindow: r.cfg.Window, MaxPending: 1_000_000, KeepSent: -1,
 	})
 	return u, err

@@ -30,7 +30,7 @@ var quick = nodetest.Config(func(c *node.Config) {
 func short(t *testing.T, servers ...*nodetest.Server) Config {
 	t.Helper()
 	c := Config{
-		Users: 6, GroupSize: 2, Rate: 200, Window: 16, Duration: time.Second, Size: 100, StreamsPerConnection: 1, PID: os.Getpid(),
+		Users: 6, GroupSize: 2, Rate: 200, Window: 16, Duration: time.Second, Size: 100, StreamsPerConnection: 1, Transport: HTTP2, PID: os.Getpid(),
 		Progress: func(s string) { t.Log(s) },
 	}
 	for _, s := range servers {
@@ -58,6 +58,7 @@ func TestEveryMessageIsAccountedFor(t *testing.T) {
 		"with a window":   func(c *Config) { c.Rate = 0 },
 		"in groups":       func(c *Config) { c.GroupSize = 3 },
 		"on a connection": func(c *Config) { c.StreamsPerConnection = 6 },
+		"by WebSocket":    func(c *Config) { c.Transport = WebSocket },
 	} {
 		t.Run(name, func(t *testing.T) {
 			c := short(t, nodetest.StartCluster(t, 2, quick)...)

@@ -17,24 +17,45 @@ import (
 // setUpWorkers is how many users are signed up at the same time. The server hashes a password for each, which is slow on purpose.
 const setUpWorkers = 8
 
+// callsPerConnection is how many users share a connection for their calls, where their streams don't go over it.
+const callsPerConnection = 100
+
 // connections hands out HTTP clients so that so many streams share a connection.
 type connections struct {
+	cfg     *Config
 	per     int
+	socket  *http.Client // what WebSockets are made with; nil: streams go over clients
 	clients []*http.Client
 	used    int
 }
 
-func (c *connections) next() *http.Client {
+func newConnections(cfg *Config) *connections {
+	if cfg.Transport == WebSocket {
+		return &connections{cfg: cfg, per: callsPerConnection, socket: client.NewWebSocketClient()}
+	}
+	return &connections{cfg: cfg, per: cfg.StreamsPerConnection}
+}
+
+// next returns a client for the calls of user or stream i, and the transport of the streams. Both begin at the server whose turn it is.
+func (c *connections) next(i int) (*http.Client, client.Transport) {
 	if c.used%c.per == 0 {
 		c.clients = append(c.clients, client.NewHTTPClient())
 	}
 	c.used++
-	return c.clients[len(c.clients)-1]
+	h := c.cfg.roaming(c.clients[len(c.clients)-1], i)
+	server := c.cfg.Servers[0] // the client decides
+	if c.socket != nil {
+		return h, client.NewWebSocketTransport(c.cfg.roaming(c.socket, i), server)
+	}
+	return h, client.NewHTTPTransport(h, server)
 }
 
 func (c *connections) close() {
 	for _, h := range c.clients {
 		h.CloseIdleConnections()
+	}
+	if c.socket != nil {
+		c.socket.CloseIdleConnections()
 	}
 }
 

@@ -76,6 +76,7 @@ type session struct {
 type opening struct {
 	hello     *chatv1.Hello
 	positions []chat.EventPosition // those of hello, set by open
+	expires   time.Time            // when the token runs out, set by open
 	requestID uint64
 	watch     []chat.UserID
 }
@@ -90,26 +91,12 @@ func (s *Server) newSession(ctx context.Context, w wire, talks bool) *session {
 	return ss
 }
 
-// run is a session's life after hello. It returns the stream's status: nil also where the goodbye says why it ended.
-func (ss *session) run(ctx context.Context, o opening) error {
-	expires, err := ss.open(ctx, &o)
-	if ss.stream == nil {
-		return err
-	}
-	defer ss.stream.Close()
-	if err != nil {
-		return err
-	}
-	clean := ss.converse(ctx, &o, expires)
-	ss.server.presence.Disconnect(ss.caller.User, ss.stream.ID(), clean)
-	return ss.status()
-}
-
-// open registers the stream with the hub, and tells when its token runs out. ss.stream is nil if it wasn't let in.
-func (ss *session) open(ctx context.Context, o *opening) (expires time.Time, err error) {
+// open registers the stream with the hub. If it wasn't let in, live is false and err the stream's status: nil also where a goodbye says why. If it was, run
+// has to be called.
+func (ss *session) open(ctx context.Context, o *opening) (live bool, err error) {
 	s := ss.server
 	if o.positions, err = positions(o.hello.GetPositions(), "hello.positions"); err != nil {
-		return expires, ss.refuse(hub.GoodbyeProtocolError, err)
+		return false, ss.refuse(hub.GoodbyeProtocolError, err)
 	}
 	options := hub.Options{Caller: ss.caller, Device: o.hello.GetDeviceId(), Attempt: o.hello.GetAttempt()}
 	if ss.talks {
@@ -118,18 +105,31 @@ func (ss *session) open(ctx context.Context, o *opening) (expires time.Time, err
 	stream, err := s.hub.Open(options)
 	switch {
 	case errors.Is(err, hub.ErrSuperseded):
-		return expires, ss.refuse(hub.GoodbyeSuperseded, nil)
+		return false, ss.refuse(hub.GoodbyeSuperseded, nil)
 	case err != nil:
-		return expires, err
+		return false, err
 	}
-	ss.stream = stream
+	defer func() {
+		if !live {
+			stream.Close()
+		}
+	}()
 	// The session may have ended between the gate and Open; from now on its end finds the stream.
 	identity, err := s.accounts.Confirm(ctx, ss.request.token)
 	if err != nil {
-		return expires, err
+		return false, err
 	}
+	ss.stream, o.expires = stream, identity.ExpireTime
 	s.presence.Connect(ss.caller.User, stream.ID(), chat.PresenceState(o.hello.GetPresence()))
-	return identity.ExpireTime, nil
+	return true, nil
+}
+
+// run is a session's life from open on. It returns the stream's status: nil also where the goodbye says why it ended.
+func (ss *session) run(ctx context.Context, o *opening) error {
+	defer ss.stream.Close()
+	clean := ss.converse(ctx, o)
+	ss.server.presence.Disconnect(ss.caller.User, ss.stream.ID(), clean)
+	return ss.status()
 }
 
 func (ss *session) status() error {
@@ -142,7 +142,7 @@ func (ss *session) status() error {
 }
 
 // converse runs the session's goroutines and waits for their end. clean: the client said that it goes.
-func (ss *session) converse(ctx context.Context, o *opening, expires time.Time) (clean bool) {
+func (ss *session) converse(ctx context.Context, o *opening) (clean bool) {
 	ctx, ss.cancel = context.WithCancel(ctx)
 	ss.life = ctx
 	var others sync.WaitGroup
@@ -151,7 +151,7 @@ func (ss *session) converse(ctx context.Context, o *opening, expires time.Time) 
 		defer close(caughtUp)
 		ss.guarded(ctx, func() { ss.catchUp(ctx, o) })
 	})
-	ss.startClock(expires)
+	ss.startClock(o.expires)
 	if ss.talks {
 		go ss.write(ctx)
 		clean = ss.listen(ctx, caughtUp)

@@ -45,12 +45,25 @@ func (s *Server) status(ctx context.Context, err error) error {
 
 // stream waits for hello and runs the session.
 func (s *Server) stream(ctx context.Context, w wire) error {
+	ss, o, err := s.openStream(ctx, w)
+	if ss == nil {
+		return err
+	}
+	return ss.run(ctx, o)
+}
+
+// openStream waits for hello. It returns the session to run; if it is nil, err is the stream's status.
+func (s *Server) openStream(ctx context.Context, w wire) (*session, *opening, error) {
 	ss := s.newSession(ctx, w, true)
 	hello, err := ss.hello()
 	if err != nil {
-		return ss.refuse(hub.GoodbyeProtocolError, err)
+		return nil, nil, ss.refuse(hub.GoodbyeProtocolError, err)
 	}
-	return ss.run(ctx, opening{hello: hello.GetHello(), requestID: hello.GetRequestId()})
+	o := &opening{hello: hello.GetHello(), requestID: hello.GetRequestId()}
+	if live, err := ss.open(ctx, o); !live {
+		return nil, nil, err
+	}
+	return ss, o, nil
 }
 
 // hello returns the first request, which has to be a valid hello.
@@ -87,7 +100,11 @@ func (s *Server) subscribe(ctx context.Context, in *received[chatv1.SubscribeReq
 	if err != nil {
 		return err
 	}
-	return s.newSession(ctx, w, false).run(ctx, opening{hello: in.msg.GetHello(), watch: watch})
+	ss, o := s.newSession(ctx, w, false), &opening{hello: in.msg.GetHello(), watch: watch}
+	if live, err := ss.open(ctx, o); !live {
+		return err
+	}
+	return ss.run(ctx, o)
 }
 
 // boundedRequest bounds the request of a server stream, in size and in time.

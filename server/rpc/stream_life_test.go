@@ -2,6 +2,9 @@ package rpc_test
 
 import (
 	"context"
+	"errors"
+	"io"
+	"strings"
 	"testing"
 	"time"
 
@@ -30,10 +33,15 @@ func (s *stream) wantGoodbye(want chatv1.GoodbyeReason) {
 	}
 }
 
-// bothKinds runs a test on a Stream and on a Subscribe.
+// bothKinds runs a test on a Stream, also over a WebSocket, and on a Subscribe.
 func bothKinds(t *testing.T, test func(t *testing.T, open func(*nodetest.Server, *nodetest.User, *chatv1.Hello) *stream)) {
 	t.Run("Stream", func(t *testing.T) {
 		test(t, func(s *nodetest.Server, u *nodetest.User, h *chatv1.Hello) *stream { return open(t, s, binary, u, h) })
+	})
+	t.Run("WebSocket", func(t *testing.T) {
+		test(t, func(s *nodetest.Server, u *nodetest.User, h *chatv1.Hello) *stream {
+			return open(t, s, nodetest.WebSocket(), u, h)
+		})
 	})
 	t.Run("Subscribe", func(t *testing.T) {
 		test(t, func(s *nodetest.Server, u *nodetest.User, h *chatv1.Hello) *stream {
@@ -212,7 +220,7 @@ func TestADrainSaysGoodbyeWithADelay(t *testing.T) {
 	s := nodetest.Start(t)
 	ada := s.SignUp("ada")
 	var streams []*stream
-	for _, p := range nodetest.Protocols() {
+	for _, p := range nodetest.Streams() {
 		streams = append(streams,
 			open(t, s, p, ada, &chatv1.Hello{DeviceId: "stream-" + p.Name}),
 			subscribe(t, s, p, ada, &chatv1.SubscribeRequest{Hello: &chatv1.Hello{DeviceId: "sub-" + p.Name}}))
@@ -251,7 +259,7 @@ func TestPresenceIsToldToThoseWhoShareAConversation(t *testing.T) {
 	}
 	bothKinds(t, func(t *testing.T, _ func(*nodetest.Server, *nodetest.User, *chatv1.Hello) *stream) {
 		var a *stream
-		if t.Name()[len(t.Name())-6:] == "Stream" {
+		if !strings.HasSuffix(t.Name(), "/Subscribe") {
 			a = live(t, s, ada)
 			a.say(1, &chatv1.StreamRequest_WatchPresence{WatchPresence: &chatv1.WatchPresenceRequest{UserIds: []string{bob.ID, eve.ID}}})
 		} else {
@@ -290,27 +298,34 @@ func TestWhoHasSaidAllGetsAllAnswersAndTheEnd(t *testing.T) {
 	s := nodetest.Start(t)
 	ada, bob := s.SignUp("ada"), s.SignUp("bob")
 	id := direct(t, s, ada, bob)
-	st := open(t, s, binary, ada, &chatv1.Hello{})
-	const messages = 300
-	for n := range messages {
-		st.say(uint64(n+1), sending(id, "x"))
-	}
-	if err := st.bidi.CloseRequest(); err != nil {
-		t.Fatal(err)
-	}
-	acks, caughtUp := 0, false
-	for {
-		e, err := st.receive()
-		if err != nil {
-			break
-		}
-		if e.GetAck() != nil {
-			acks++
-		}
-		caughtUp = caughtUp || isCaughtUp(e)
-	}
-	if acks != messages || !caughtUp {
-		t.Errorf("%d acks of %d, caught up: %v", acks, messages, caughtUp)
+	for _, p := range []nodetest.Protocol{binary, nodetest.WebSocket()} {
+		t.Run(p.Name, func(t *testing.T) {
+			st := open(t, s, p, ada, &chatv1.Hello{})
+			const messages = 300
+			for n := range messages {
+				st.say(uint64(n+1), sending(id, "x"))
+			}
+			if err := st.bidi.CloseRequest(); err != nil {
+				t.Fatal(err)
+			}
+			acks, caughtUp := 0, false
+			for {
+				e, err := st.receive()
+				if errors.Is(err, io.EOF) {
+					break
+				}
+				if err != nil {
+					t.Fatal(err)
+				}
+				if e.GetAck() != nil {
+					acks++
+				}
+				caughtUp = caughtUp || isCaughtUp(e)
+			}
+			if acks != messages || !caughtUp {
+				t.Errorf("%d acks of %d, caught up: %v", acks, messages, caughtUp)
+			}
+		})
 	}
 }
 
@@ -337,7 +352,7 @@ func TestAClientMayGoAtAnyMoment(t *testing.T) {
 	ada, bob := s.SignUp("ada"), s.SignUp("bob")
 	id := direct(t, s, ada, bob)
 	for n := range 200 {
-		st := dial(t, s, binary, ada)
+		st := dial(t, s, []nodetest.Protocol{binary, nodetest.WebSocket()}[n/100], ada)
 		if n%5 > 0 {
 			st.say(0, &chatv1.StreamRequest_Hello{Hello: &chatv1.Hello{}})
 		}

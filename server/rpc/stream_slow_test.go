@@ -26,11 +26,21 @@ func impatient(c *node.Config) {
 
 func TestAClientThatDoesNotReadHurtsOnlyItself(t *testing.T) {
 	t.Parallel()
+	for _, p := range []nodetest.Protocol{binary, nodetest.WebSocket()} {
+		t.Run(p.Name, func(t *testing.T) {
+			t.Parallel()
+			slowReader(t, p)
+		})
+	}
+}
+
+func slowReader(t *testing.T, p nodetest.Protocol) {
+	t.Helper()
 	s := nodetest.Start(t, nodetest.Config(impatient))
 	ada, bob := s.SignUp("ada"), s.SignUp("bob")
 	id := direct(t, s, ada, bob)
 	st := live(t, s, ada)
-	deaf := open(t, s, binary, bob, &chatv1.Hello{DeviceId: "deaf"})
+	deaf := open(t, s, p, bob, &chatv1.Hello{DeviceId: "deaf"})
 	deaf.until(isCaughtUp) // and from now on it doesn't read
 
 	content := letters(16000)
@@ -64,7 +74,7 @@ func TestAClientThatDoesNotReadHurtsOnlyItself(t *testing.T) {
 			break
 		}
 	}
-	again := open(t, s, binary, bob, &chatv1.Hello{DeviceId: "deaf", Positions: []*chatv1.Position{{ConversationId: id, Seq: last}}})
+	again := open(t, s, p, bob, &chatv1.Hello{DeviceId: "deaf", Positions: []*chatv1.Position{{ConversationId: id, Seq: last}}})
 	for e := again.next(); !isCaughtUp(e); e = again.next() {
 		if e.GetMessage() != nil {
 			if e.GetSeq() != last+1 {
@@ -81,7 +91,17 @@ func TestAClientThatDoesNotReadHurtsOnlyItself(t *testing.T) {
 func TestAClientThatAsksWithoutReadingIsNotReadEither(t *testing.T) {
 	t.Parallel()
 	s := nodetest.Start(t, nodetest.Config(impatient), nodetest.Config(func(c *node.Config) { c.RPC.Unanswered, c.RPC.UserRate, c.RPC.UserBurst = 8, 1e6, 1e6 }))
-	st := live(t, s, s.SignUp("ada"))
+	for _, p := range []nodetest.Protocol{binary, nodetest.WebSocket()} {
+		t.Run(p.Name, func(t *testing.T) {
+			st := open(t, s, p, s.SignUp("ada"), &chatv1.Hello{})
+			st.until(isCaughtUp)
+			askWithoutReading(t, st)
+		})
+	}
+}
+
+func askWithoutReading(t *testing.T, st *stream) {
+	t.Helper()
 	// The client's side of the connection takes no answers: the server has to stop reading, or its memory would hold them.
 	// Each answer tells of 200 users that nobody knows.
 	watch := &chatv1.WatchPresenceRequest{}

@@ -34,20 +34,20 @@ func (s *Server) withWebSocket(next http.Handler) http.Handler {
 // upgrade makes a WebSocket of a connection and gives it a goroutine of its own. This one returns, so that nothing is kept of what net/http holds for a
 // request: its buffers and its stack are more than all the rest of an idle stream.
 func (s *Server) upgrade(w http.ResponseWriter, hr *http.Request) {
-	start := time.Now()
 	hr = s.enter(chatv1connect.ChatServiceStreamProcedure, w, hr)
 	r := requestFrom(hr.Context())
 	r.transport = transportWebSocket
-	k := s.handshake(w, hr)
+	start := time.Now()
+	k := s.handshake(w, hr, start)
 	if k == nil {
 		s.finish(hr.Context(), r, start)
 		return
 	}
-	go s.serveSocket(k, start)
+	go s.openSocket(k)
 }
 
 // handshake returns the socket that a connection has become; nil if it became none, which is answered then.
-func (s *Server) handshake(w http.ResponseWriter, hr *http.Request) *socket {
+func (s *Server) handshake(w http.ResponseWriter, hr *http.Request, start time.Time) *socket {
 	r := requestFrom(hr.Context())
 	refuse := func(status int, code connect.Code, text string) {
 		r.note(code, nil)
@@ -58,6 +58,9 @@ func (s *Server) handshake(w http.ResponseWriter, hr *http.Request) *socket {
 		refuse(http.StatusForbidden, connect.CodePermissionDenied, foreignOrigin)
 		return nil
 	case !s.admit(w, hr):
+		return nil
+	case s.draining.Err() != nil:
+		refuse(http.StatusServiceUnavailable, connect.CodeUnavailable, errDraining.Message)
 		return nil
 	case !slices.Contains(tokens(hr.Header["Sec-Websocket-Protocol"]), webSocketProtocol):
 		refuse(http.StatusBadRequest, connect.CodeInvalidArgument, "a WebSocket has to ask for the subprotocol "+webSocketProtocol)
@@ -76,7 +79,7 @@ func (s *Server) handshake(w http.ResponseWriter, hr *http.Request) *socket {
 		return nil
 	}
 	early, _ := buffered.Peek(buffered.Reader.Buffered())
-	k := newSocket(conn, r, early, &s.limits)
+	k := newSocket(conn, r, start, early, &s.limits)
 	if !s.sockets.add(k) {
 		r.note(connect.CodeUnavailable, nil)
 		_ = conn.Close()

@@ -23,47 +23,68 @@ const (
 	lingerTime, lingerBytes = 2 * time.Second, 1 << 20
 )
 
-// serveSocket is the life of a WebSocket.
-func (s *Server) serveSocket(k *socket, start time.Time) {
-	defer s.sockets.remove(k)
+// openSocket is the life of a WebSocket up to hello. What is long goes on in a goroutine of its own, because opening takes a deep stack, and one that has been
+// deep stays large: it would be most of what an idle stream holds.
+func (s *Server) openSocket(k *socket) {
 	ctx := context.WithValue(context.Background(), requestKey{}, k.request)
-	k.end(s.socketStatus(ctx, k), s.draining.Err() != nil)
-	s.finish(ctx, k.request, start)
+	var ss *session
+	var o *opening
+	err := protected(func() (err error) {
+		ss, o, err = s.openSocketStream(ctx, k)
+		return err
+	})
+	if ss == nil {
+		s.endSocket(ctx, k, err)
+		return
+	}
+	go s.runSocket(ctx, k, ss, o)
 }
 
-// socketStatus runs the stream of a WebSocket and returns its status, as other transports tell it.
-func (s *Server) socketStatus(ctx context.Context, k *socket) (status *connect.Error) {
+// runSocket is the life of a WebSocket from hello on.
+func (s *Server) runSocket(ctx context.Context, k *socket, ss *session, o *opening) {
+	s.endSocket(ctx, k, protected(func() error { return ss.run(ctx, o) }))
+}
+
+// protected turns a panic into an error.
+func protected(f func() error) (err error) {
 	defer func() {
 		if fault := recover(); fault != nil {
-			status = s.fail(ctx, panicked(fault))
+			err = panicked(fault)
 		}
 	}()
-	err := s.socketStream(ctx, k)
-	if err != nil && !k.heard.Load() && s.draining.Err() != nil {
-		err = errDraining
-	}
-	if err = s.status(ctx, err); err != nil {
-		_ = errors.As(err, &status)
-	}
-	return status
+	return f()
 }
 
-// socketStream does in the order of the other transports what they do before a stream's session: the address, the token, and only then what is said.
-func (s *Server) socketStream(ctx context.Context, k *socket) error {
-	release, err := s.streams.take(k.request.address)
-	if err != nil {
-		return err
+// endSocket says how the stream ended, and tells of it as of other requests.
+func (s *Server) endSocket(ctx context.Context, k *socket, err error) {
+	defer s.sockets.remove(k)
+	draining := s.draining.Err() != nil
+	if err != nil && draining && !k.heard.Load() {
+		err, k.violation = errDraining, envelope.CloseGoingAway
 	}
-	defer release()
+	if k.release != nil {
+		k.release()
+	}
+	var status *connect.Error
+	_ = errors.As(s.status(ctx, err), &status) // nil where it ended well
+	k.end(status, draining)
+	s.finish(ctx, k.request, k.opened)
+}
+
+// openSocketStream does in the order of the other transports what they do before a stream's session: the address, the token, and only then what is said.
+func (s *Server) openSocketStream(ctx context.Context, k *socket) (ss *session, o *opening, err error) {
+	if k.release, err = s.streams.take(k.request.address); err != nil {
+		return nil, nil, err
+	}
 	header, err := k.metadata(time.Now().Add(s.limits.HelloTimeout))
 	if err != nil {
-		return err
+		return nil, nil, err
 	}
 	if err := s.authenticate(ctx, header); err != nil {
-		return err
+		return nil, nil, err
 	}
 	k.frames.SetLimit(s.limits.RequestBytes)
-	return s.stream(ctx, k)
+	return s.openStream(ctx, k)
 }
 
 // metadata returns the client's first message as headers: those that mean something here.

@@ -25,7 +25,9 @@ type socket struct {
 	conn    net.Conn
 	frames  *envelope.Reader // the reader's
 	request *request
+	opened  time.Time
 	stall   time.Duration // how long one write may take
+	release func()        // gives back its place among those of its address; set by openSocketStream, nil: it got none
 
 	// heard: the client has said something after its metadata.
 	heard atomic.Bool
@@ -40,8 +42,8 @@ type socket struct {
 }
 
 // newSocket returns a socket for a connection from which early was read already.
-func newSocket(conn net.Conn, r *request, early []byte, l *Limits) *socket {
-	k := &socket{conn: conn, request: r, stall: l.WriteStall}
+func newSocket(conn net.Conn, r *request, opened time.Time, early []byte, l *Limits) *socket {
+	k := &socket{conn: conn, request: r, opened: opened, stall: l.WriteStall}
 	from := io.Reader(conn)
 	if len(early) > 0 {
 		from = io.MultiReader(bytes.NewReader(bytes.Clone(early)), conn)
@@ -69,15 +71,22 @@ func (k *socket) abortSend() {
 }
 
 func (k *socket) receive() (*received[chatv1.StreamRequest], error) {
+	if err := k.frames.Wait(); err != nil {
+		return nil, k.broken(err)
+	}
 	flags, data, err := k.frames.Next()
 	if err != nil {
 		return nil, k.broken(err)
 	}
-	k.heard.Store(true)
+	first := !k.heard.Swap(true)
 	switch {
 	case flags == envelope.Data:
 		in := new(received[chatv1.StreamRequest])
-		return in, binaryCodec{}.Unmarshal(data, in)
+		err := binaryCodec{}.Unmarshal(data, in) // which keeps nothing of data
+		if in.err != nil && first {
+			k.violation = envelope.CloseInvalidData // of a hello that can't be read nothing comes; later requests are answered
+		}
+		return in, err
 	case flags == envelope.End && len(data) == 0:
 		return nil, io.EOF
 	case flags&envelope.Compressed != 0:

@@ -26,6 +26,12 @@ const (
 	exitInterrupted = 130 // by SIGINT, as shells have it
 )
 
+// Values of --transport.
+const (
+	http2Transport     = "http2"
+	webSocketTransport = "websocket"
+)
+
 // chatOptions are the flags of `natterjack chat`.
 type chatOptions struct {
 	server       string
@@ -39,6 +45,7 @@ type chatOptions struct {
 	json         bool
 	plain        bool
 	follow       bool
+	transport    string
 	history      int
 }
 
@@ -127,6 +134,7 @@ func parseChatFlags(args []string, stdout, stderr io.Writer) (o chatOptions, cod
 	f.BoolVar(&o.signUp, "sign-up", false, "make the account if there is none, without asking")
 	f.BoolVar(&o.json, "json", false, "print one JSON object per event")
 	f.BoolVar(&o.plain, "plain", false, "lines instead of the full screen, also in a terminal")
+	f.StringVar(&o.transport, "transport", http2Transport, "what the stream goes over: "+http2Transport+", or "+webSocketTransport+" where a proxy lets no HTTP/2 through")
 	f.BoolVar(&o.follow, "follow", false, "go on after the end of the input")
 	f.IntVar(&o.history, "history", -1, "messages to show first; default 50 on the full screen, else 0")
 	f.Usage = func() {
@@ -167,6 +175,8 @@ func (o *chatOptions) problem(rest []string) string {
 		return fmt.Sprintf("--as %q is not a username: 3 to 32 of a-z, A-Z, 0-9, \".\", \"_\" and \"-\"", o.as)
 	case !validProfile(o.profile):
 		return fmt.Sprintf("--profile %q: use letters, digits, \".\", \"_\" and \"-\"", o.profile)
+	case o.transport != http2Transport && o.transport != webSocketTransport:
+		return fmt.Sprintf("--transport %q: it has to be %s or %s", o.transport, http2Transport, webSocketTransport)
 	case o.history > 200:
 		return "--history shows 200 messages at most"
 	default:
@@ -185,6 +195,9 @@ func envOr(name, otherwise string) string {
 func chat(ctx context.Context, o chatOptions, device *device, interactive bool, stdin, stdout, stderr *os.File) error {
 	options := client.Options{
 		ServerURL: o.server, Session: device.session, DeviceID: device.id, Outbox: device.outbox, Backoff: client.Backoff{Cap: 10 * time.Second},
+	}
+	if o.transport == webSocketTransport {
+		options.Transport = client.NewWebSocketTransport(nil, o.server)
 	}
 	c, err := client.New(options)
 	if err != nil {

@@ -52,6 +52,7 @@ func runLoad(args []string, stdout, stderr *os.File) int {
 	f.DurationVar(&cfg.Late, "late", time.Second, "latency from which a message counts as late")
 	f.IntVar(&cfg.Size, "size", 100, "bytes of each message")
 	f.IntVar(&cfg.StreamsPerConnection, "streams-per-connection", 1, "streams that share an HTTP/2 connection")
+	f.StringVar(&cfg.Transport, "transport", load.HTTP2, "what streams go over: "+load.HTTP2+" or "+load.WebSocket)
 	f.IntVar(&cfg.Idle, "idle", 0, "open this many streams that only listen, instead of sending")
 	f.IntVar(&cfg.StreamsPerUser, "streams-per-user", 16, "idle streams of each user; a server limits them (--limit-streams-per-user of natterjack serve)")
 	f.IntVar(&cfg.PID, "pid", 0, "process of the server, to report its CPU time and memory (Linux)")

@@ -71,10 +71,11 @@ type Reader struct {
 	state ws.State
 	limit int // of an envelope's data
 
-	from, to int     // what is in buf and has not been taken
-	large    *[]byte // what the present message lies in, if it is larger than buf or came in several frames
-	torn     error   // why the connection can't be read as frames any more
-	header   [ws.MaxHeaderSize]byte
+	from, to int                    // what is in buf and has not been taken
+	large    *[]byte                // what the present message lies in, if it is larger than buf or came in several frames
+	torn     error                  // why the connection can't be read as frames any more
+	window   window                 // the present frame's header
+	header   [ws.MaxHeaderSize]byte // room to parse it
 	buf      [bufferBytes]byte
 }
 
@@ -91,6 +92,19 @@ func NewClientReader(src io.Reader, limit int, pong func(payload []byte) error) 
 
 // SetLimit sets how many bytes the data of one envelope may have, from the next message on.
 func (r *Reader) SetLimit(limit int) { r.limit = limit }
+
+// Wait returns when there is something to read, or an error like Next. A goroutine that calls it first waits with a small stack.
+func (r *Reader) Wait() error {
+	r.release()
+	for r.from == r.to && r.torn == nil {
+		r.from = 0
+		var err error
+		if r.to, err = r.src.Read(r.buf[:]); err != nil && r.to == 0 {
+			return err
+		}
+	}
+	return nil
+}
 
 // Next waits for the next envelope. Its data stay valid until the next call. Errors are an [*Error], a [*ClosedError], or of the connection;
 // io.EOF, if that ended without being closed as a WebSocket is.
@@ -158,8 +172,8 @@ func (r *Reader) peek() (h ws.Header, size int, err error) {
 	if err := r.ensure(size); err != nil {
 		return h, 0, unexpected(err)
 	}
-	w := window(r.buf[r.from : r.from+size])
-	if h, err = ws.ReadHeaderBuffer(&w, r.header[:]); err != nil {
+	r.window = r.buf[r.from : r.from+size]
+	if h, err = ws.ReadHeaderBuffer(&r.window, r.header[:]); err != nil {
 		return h, 0, r.tear(fault(CloseProtocol, "a frame's header can't be read: %v", err))
 	}
 	if err := ws.CheckHeader(h, r.state); err != nil {

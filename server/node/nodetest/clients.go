@@ -23,27 +23,35 @@ type Protocol struct {
 	Options []connect.ClientOption
 	// HTTP1 speaks HTTP/1.1, over which there is no Stream.
 	HTTP1 bool
+	// WebSocket opens Streams over one; see [Server.Transport]. Calls go as Options say.
+	WebSocket bool
 }
 
 // Protocols are all the ways that a client in Go has; each can do everything.
 func Protocols() []Protocol {
 	return []Protocol{
-		{"grpc", []connect.ClientOption{connect.WithGRPC()}, false},
-		{"grpc-web", []connect.ClientOption{connect.WithGRPCWeb()}, false},
-		{"connect-binary", nil, false},
-		{"connect-json", []connect.ClientOption{connect.WithProtoJSON()}, false},
+		{Name: "grpc", Options: []connect.ClientOption{connect.WithGRPC()}},
+		{Name: "grpc-web", Options: []connect.ClientOption{connect.WithGRPCWeb()}},
+		{Name: "connect-binary"},
+		{Name: "connect-json", Options: []connect.ClientOption{connect.WithProtoJSON()}},
 	}
 }
 
 // HTTP1 are ways that do without HTTP/2.
 func HTTP1() []Protocol {
 	return []Protocol{
-		{"grpc-web-http1", []connect.ClientOption{connect.WithGRPCWeb()}, true},
-		{"connect-binary-http1", nil, true},
-		{"connect-json-http1", []connect.ClientOption{connect.WithProtoJSON()}, true},
-		{"connect-get-http1", []connect.ClientOption{connect.WithHTTPGet()}, true},
+		{Name: "grpc-web-http1", Options: []connect.ClientOption{connect.WithGRPCWeb()}, HTTP1: true},
+		{Name: "connect-binary-http1", HTTP1: true},
+		{Name: "connect-json-http1", Options: []connect.ClientOption{connect.WithProtoJSON()}, HTTP1: true},
+		{Name: "connect-get-http1", Options: []connect.ClientOption{connect.WithHTTPGet()}, HTTP1: true},
 	}
 }
+
+// WebSocket is the way of browsers, which have no other one to a Stream.
+func WebSocket() Protocol { return Protocol{Name: "websocket", WebSocket: true} }
+
+// Streams are all the ways to open a Stream.
+func Streams() []Protocol { return append(Protocols(), WebSocket()) }
 
 // User is a user with a session.
 type User struct {
@@ -88,6 +96,14 @@ func (s *Server) Chat(p Protocol, u *User) chatv1connect.ChatServiceClient {
 // Auth returns a client of AuthService that speaks for u; for nobody if u is nil.
 func (s *Server) Auth(p Protocol, u *User) authv1connect.AuthServiceClient {
 	return authv1connect.NewAuthServiceClient(s.http.client(p.HTTP1), s.URL, clientOptions(p, u)...)
+}
+
+// Transport returns how a client of package client opens Streams over p.
+func (s *Server) Transport(p Protocol) client.Transport {
+	if p.WebSocket {
+		return client.NewWebSocketTransport(s.http.client(true), s.URL)
+	}
+	return client.NewHTTPTransport(s.http.client(p.HTTP1), s.URL, p.Options...)
 }
 
 // HTTP returns the client that requests can be made with by hand, over HTTP/2 or HTTP/1.1.
