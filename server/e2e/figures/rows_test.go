@@ -15,8 +15,10 @@ func all() []figure {
 		{"postgres", "durable messages over Stream, everything on this machine, PostgreSQL", postgresThroughput},
 		{"two-nodes", "the same with two nodes and Redis", twoNodesThroughput},
 		{"sqlite", "the same with SQLite", sqliteThroughput},
+		{"websocket", "the same over WebSockets, PostgreSQL", webSocketThroughput},
 		{"fan-out", "one conversation, everybody listening", fanOut},
 		{"idle", "idle streams, each on its own connection", idle},
+		{"idle-websocket", "idle streams over WebSockets", idleWebSocket},
 		{"idle-shared", "idle streams, 50 on a connection", idleShared},
 		{"history", "a page of 50 messages anywhere in the history, PostgreSQL, over the wire", history},
 		{"resume", "a device comes back to 20 conversations with news, PostgreSQL", resume},
@@ -66,6 +68,18 @@ func sqliteThroughput(t *testing.T, s sizes) []line {
 	}
 }
 
+func webSocketThroughput(t *testing.T, s sizes) []line {
+	r := generate(t, s, serve(t, onPostgres(t)), append([]string{"--transport", "websocket"}, closedLoop...)...)
+	echo := bareSpec{Role: "websocket", Streams: 50, Window: 64, Duration: s.duration / 2}.run(t)
+	return []line{
+		{
+			what: "sent, stored, acknowledged, delivered", value: r.ThroughputPerSecond, unit: "/s", hold: 27_000, aim: 40_000, atLeast: true,
+			anchor: fmt.Sprintf("bare echo (x/net/websocket) %s/s", number(echo.PerSecond)),
+		},
+		{what: "server's CPU a message", value: r.Server.CPUSeconds * 1e6 / float64(r.Acknowledged), unit: "µs"},
+	}
+}
+
 func fanOut(t *testing.T, s sizes) []line {
 	n := strconv.Itoa(s.fanOut)
 	r := generate(t, s, serve(t), "--users", n, "--group-size", n, "--rate", fmt.Sprint(s.fanOutRate), "--streams-per-connection", "50")
@@ -80,24 +94,29 @@ func fanOut(t *testing.T, s sizes) []line {
 	}
 }
 
-func idle(t *testing.T, s sizes) []line { return idleStreams(t, s, s.own, 1, 50, 30) }
+func idle(t *testing.T, s sizes) []line {
+	return idleStreams(t, s, s.own, 1, line{hold: 50, aim: 30})
+}
 
-func idleShared(t *testing.T, s sizes) []line { return idleStreams(t, s, s.shared, 50, 0, 15) }
+func idleWebSocket(t *testing.T, s sizes) []line {
+	return idleStreams(t, s, s.own, 1, line{hold: 26, aim: 20}, "--transport", "websocket")
+}
 
-// idleStreams opens streams that only listen; hold and aim are in KiB each.
-func idleStreams(t *testing.T, s sizes, n, share int, hold, aim float64) []line {
+func idleShared(t *testing.T, s sizes) []line {
+	return idleStreams(t, s, s.shared, 50, line{aim: 15})
+}
+
+// idleStreams opens streams that only listen; memory says what each is held to, in KiB.
+func idleStreams(t *testing.T, s sizes, n, share int, memory line, flags ...string) []line {
 	t.Helper()
-	r := generate(t, s, serve(t), "--idle", strconv.Itoa(n), "--streams-per-connection", strconv.Itoa(share), "--streams-per-user", "100")
 	some := n / s.bareIdleShare
 	bare := bareIdle(t, some, share)
-	return []line{
-		{what: "live", value: float64(r.Idle.Streams), unit: "streams", hold: float64(n), atLeast: true},
-		{
-			what: "the server's memory for each", value: float64(r.Idle.BytesPerStream) / 1024, unit: "KiB", hold: hold, aim: aim,
-			anchor:    fmt.Sprintf("%s KiB for each of %s streams of a bare server", number(bare), number(float64(some))),
-			mayBeZero: "a few streams fit in what the server has already",
-		},
-	}
+	flags = append(flags, "--idle", strconv.Itoa(n), "--streams-per-connection", strconv.Itoa(share), "--streams-per-user", "100", "--duration", s.rest.String())
+	r := generate(t, s, serve(t), flags...)
+	memory.what, memory.value, memory.unit = "the server's memory for each", float64(r.Idle.BytesPerStream)/1024, "KiB"
+	memory.anchor = fmt.Sprintf("%s KiB for each of %s HTTP/2 streams of a bare server", number(bare()), number(float64(some)))
+	memory.mayBeZero = "a few streams fit in what the server has already"
+	return []line{{what: "live", value: float64(r.Idle.Streams), unit: "streams", hold: float64(n), atLeast: true}, memory}
 }
 
 func killed(t *testing.T, s sizes) []line {
