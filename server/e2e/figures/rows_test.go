@@ -6,6 +6,8 @@ import (
 	"strings"
 	"sync"
 	"testing"
+
+	"github.com/natterjack-chat/natterjack/server/load"
 )
 
 // all are the figures in the order of the table.
@@ -23,6 +25,7 @@ func all() []figure {
 		{"history", "a page of 50 messages anywhere in the history, PostgreSQL, over the wire", history},
 		{"resume", "a device comes back to 20 conversations with news, PostgreSQL", resume},
 		{"killed", "one of two nodes is killed: until its clients are back and caught up", killed},
+		{"growth", "what a message costs the server as members and streams grow, SQLite", growth},
 		{"second-node", "what delivery to another node costs", secondNode},
 	}
 }
@@ -33,7 +36,7 @@ func latency(t *testing.T, s sizes) []line {
 	return []line{
 		{what: "p50", value: r.LatencyMS.P50, unit: "ms", hold: 1, aim: 0.6, anchor: fmt.Sprintf("bare echo %s ms", number(echo.P50))},
 		{what: "p99", value: r.LatencyMS.P99, unit: "ms", hold: 10, aim: 3, anchor: fmt.Sprintf("bare echo %s ms", number(echo.P99))},
-		{what: "server's CPU a message", value: r.Server.CPUSeconds * 1e6 / float64(r.Acknowledged), unit: "µs"},
+		{what: "server's CPU a message", value: cpu(r, r.Acknowledged), unit: "µs", mayBeZero: coarse},
 	}
 }
 
@@ -50,7 +53,7 @@ func postgresThroughput(t *testing.T, s sizes) []line {
 			what: "sent, stored, acknowledged, delivered", value: rate, unit: "/s", hold: 20_000, aim: 30_000, atLeast: true,
 			anchor: fmt.Sprintf("raw inserts of such rows %s/s (ratio %s), bare echo %s/s", number(raw), number(rate/raw), number(echo.PerSecond)),
 		},
-		{what: "server's CPU a message", value: r.Server.CPUSeconds * 1e6 / float64(r.Acknowledged), unit: "µs"},
+		{what: "server's CPU a message", value: cpu(r, r.Acknowledged), unit: "µs", mayBeZero: coarse},
 	}
 }
 
@@ -64,7 +67,7 @@ func sqliteThroughput(t *testing.T, s sizes) []line {
 	r := generate(t, s, serve(t), closedLoop...)
 	return []line{
 		{what: "sent, stored, acknowledged, delivered", value: r.ThroughputPerSecond, unit: "/s"},
-		{what: "server's CPU a message", value: r.Server.CPUSeconds * 1e6 / float64(r.Acknowledged), unit: "µs"},
+		{what: "server's CPU a message", value: cpu(r, r.Acknowledged), unit: "µs", mayBeZero: coarse},
 	}
 }
 
@@ -76,7 +79,7 @@ func webSocketThroughput(t *testing.T, s sizes) []line {
 			what: "sent, stored, acknowledged, delivered", value: r.ThroughputPerSecond, unit: "/s", hold: 27_000, aim: 40_000, atLeast: true,
 			anchor: fmt.Sprintf("bare echo (x/net/websocket) %s/s", number(echo.PerSecond)),
 		},
-		{what: "server's CPU a message", value: r.Server.CPUSeconds * 1e6 / float64(r.Acknowledged), unit: "µs"},
+		{what: "server's CPU a message", value: cpu(r, r.Acknowledged), unit: "µs", mayBeZero: coarse},
 	}
 }
 
@@ -90,7 +93,7 @@ func fanOut(t *testing.T, s sizes) []line {
 			anchor: fmt.Sprintf("bare flood of as many streams %s/s", number(flood.PerSecond)),
 		},
 		{what: "p99", value: r.LatencyMS.P99, unit: "ms", hold: 50, anchor: fmt.Sprintf("bare flood %s ms", number(flood.P99))},
-		{what: "server's CPU a delivery", value: r.Server.CPUSeconds * 1e6 / float64(r.Delivered), unit: "µs"},
+		{what: "server's CPU a delivery", value: cpu(r, r.Delivered), unit: "µs", mayBeZero: coarse},
 	}
 }
 
@@ -155,3 +158,24 @@ func secondNode(t *testing.T, s sizes) []line {
 		},
 	}
 }
+
+// growth shows how cost grows. How it does with what is stored is told by the store's benchmarks, BenchmarkStored and BenchmarkLists.
+func growth(t *testing.T, s sizes) (lines []line) {
+	server := serve(t)
+	for _, members := range []int{2, s.users / 5, s.users} {
+		r := generate(t, s, server, "--users", strconv.Itoa(s.users), "--group-size", strconv.Itoa(members), "--rate", fmt.Sprint(s.rate/10),
+			"--streams-per-connection", "50")
+		lines = append(lines, line{what: fmt.Sprintf("CPU a delivery, conversations of %d", members), value: cpu(r, r.Delivered), unit: "µs", mayBeZero: coarse})
+	}
+	for _, users := range []int{s.users / 5, s.users} {
+		r := generate(t, s, server, "--users", strconv.Itoa(users), "--rate", fmt.Sprint(s.rate))
+		lines = append(lines, line{what: fmt.Sprintf("CPU a message, %d streams", users), value: cpu(r, r.Acknowledged), unit: "µs", mayBeZero: coarse})
+	}
+	return lines
+}
+
+// coarse says why CPU time may be 0.
+const coarse = "the kernel counts it in hundredths of a second"
+
+// cpu is the server's CPU time for each of n, in microseconds.
+func cpu(r *load.Report, n int64) float64 { return r.Server.CPUSeconds * 1e6 / float64(max(n, 1)) }
