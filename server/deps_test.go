@@ -40,7 +40,7 @@ var rooms = []room{
 	{"cluster", []string{"chat", "account"}, []string{"chat/chattest", "internal/testservers"}, "rings other nodes; knows no conversation"},
 	{"rpc", []string{"chat", "hub", "account", "gen/go", "internal/envelope"}, []string{"chat/chattest", "node", "node/nodetest"}, "the wire; what is behind it comes as values from node"},
 	{"client", []string{"gen/go", "internal/envelope"}, []string{"node", "node/nodetest"}, "other backends import it, and none of the server with it"},
-	{"load", []string{"client", "gen/go"}, []string{"node/nodetest"}, "measures what a client sees; messages are generated types there"},
+	{"load", []string{"client", "gen/go"}, []string{"node", "node/nodetest"}, "measures what a client sees; messages are generated types there"},
 	{"web", nil, nil, "files for browsers, whatever serves the rest"},
 	{"node", []string{"chat", "account", "hub", "store", "cluster", "rpc", "web"}, everything, "the only place where parts meet"},
 	{"node/nodetest", []string{"node", "account", "store", "cluster", "client", "gen/go", "internal/testservers"}, nil, "starts whole nodes for tests of others, with clients over every protocol"},
