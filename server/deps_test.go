@@ -38,7 +38,7 @@ var rooms = []room{
 	{"hub", []string{"chat", "internal/planted"}, []string{"chat/chattest", "cluster"}, "order on a node; encoder and bus are interfaces of its own"},
 	{"store", []string{"chat", "account"}, []string{"chat/chattest", "account/accounttest", "internal/testservers"}, "rows and transactions, without streams"},
 	{"cluster", []string{"chat", "account"}, []string{"chat/chattest", "internal/testservers"}, "rings other nodes; knows no conversation"},
-	{"rpc", []string{"chat", "hub", "account", "gen/go", "internal/envelope"}, []string{"chat/chattest", "node", "node/nodetest"}, "the wire; what is behind it comes as values from node"},
+	{"rpc", []string{"chat", "hub", "account", "gen/go", "internal/envelope"}, []string{"chat/chattest", "node", "node/nodetest", "client"}, "the wire; what is behind it comes as values from node"},
 	{"client", []string{"gen/go", "internal/envelope"}, []string{"node", "node/nodetest"}, "other backends import it, and none of the server with it"},
 	{"load", []string{"client", "gen/go"}, []string{"node/nodetest"}, "measures what a client sees; messages are generated types there"},
 	{"node", []string{"chat", "account", "hub", "store", "cluster", "rpc"}, everything, "the only place where parts meet"},
