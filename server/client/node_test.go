@@ -232,7 +232,7 @@ func (c cutTransport) Open(ctx context.Context, h http.Header) (client.Stream, e
 
 // A mirror holds exactly what a fresh one gets, though its connection and the senders' are cut all the time.
 func TestMirrorIsExactThroughCutsOnARealNode(t *testing.T) {
-	for _, p := range nodetest.Protocols() {
+	for _, p := range nodetest.Streams() {
 		t.Run(p.Name, func(t *testing.T) {
 			s := nodetest.Start(t)
 			ada, bob := s.SignUp("ada"), s.SignUp("bob")
@@ -243,6 +243,9 @@ func TestMirrorIsExactThroughCutsOnARealNode(t *testing.T) {
 				o.HTTPClient = client.NewHTTPClient()
 				t.Cleanup(o.HTTPClient.CloseIdleConnections)
 				o.Transport = cutTransport{client.NewHTTPTransport(o.HTTPClient, s.URL, p.Options...), cutting}
+				if p.WebSocket {
+					o.Transport = cutTransport{s.Transport(p), cutting}
+				}
 				return o
 			}
 			o := with(bob)

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"crypto/rand"
-	"crypto/sha1" //nolint:gosec // RFC 6455 wants it, to tell a server that speaks WebSocket from one that doesn't
 	"encoding/base64"
 	"encoding/json"
 	"errors"
@@ -95,17 +94,11 @@ func (t *webSocketTransport) handshake(ctx context.Context) (io.ReadWriteCloser,
 		defer func() { _ = res.Body.Close() }()
 		return nil, refused(res)
 	}
-	if res.Header.Get("Sec-Websocket-Accept") != acceptKey(key) || res.Header.Get("Sec-Websocket-Protocol") != webSocketProtocol {
+	if res.Header.Get("Sec-Websocket-Accept") != envelope.AcceptKey(key) || res.Header.Get("Sec-Websocket-Protocol") != webSocketProtocol {
 		_ = conn.Close()
 		return nil, connect.NewError(connect.CodeUnimplemented, errors.New("what answers at this address speaks another protocol over WebSocket"))
 	}
 	return conn, nil
-}
-
-// acceptKey is what a server makes of a key (RFC 6455, section 4.2.2).
-func acceptKey(key string) string {
-	sum := sha1.Sum([]byte(key + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11")) //nolint:gosec // see the import
-	return base64.StdEncoding.EncodeToString(sum[:])
 }
 
 // refused is the error of a handshake that was answered by something else, with codes as Connect gives them to answers of HTTP.

@@ -59,6 +59,9 @@ func (s *Server) handshake(w http.ResponseWriter, hr *http.Request, start time.T
 		return nil
 	case !s.admit(w, hr):
 		return nil
+	case s.draining.Err() != nil:
+		refuse(http.StatusServiceUnavailable, connect.CodeUnavailable, errDraining.Message)
+		return nil
 	case !slices.Contains(tokens(hr.Header["Sec-Websocket-Protocol"]), webSocketProtocol):
 		refuse(http.StatusBadRequest, connect.CodeInvalidArgument, "a WebSocket has to ask for the subprotocol "+webSocketProtocol)
 		return nil

@@ -60,7 +60,7 @@ func (s *Server) endSocket(ctx context.Context, k *socket, err error) {
 	defer s.sockets.remove(k)
 	draining := s.draining.Err() != nil
 	if err != nil && draining && !k.heard.Load() {
-		err = errDraining
+		err, k.violation = errDraining, envelope.CloseGoingAway
 	}
 	if k.release != nil {
 		k.release()

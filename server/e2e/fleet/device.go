@@ -26,9 +26,9 @@ type DeviceOptions struct {
 	Outbox     client.OutboxStore
 	// Brake, unless nil, is called before each read of the stream and may wait until its context ends.
 	Brake func(context.Context)
-	// ReceiveBuffer, unless 0, is how many bytes of the stream wait at the device before the server has to hold them.
+	// ReceiveBuffer, unless 0, is how many bytes of the stream wait at the device before the server has to hold them. It goes over HTTP/2.
 	ReceiveBuffer int
-	// GRPC makes it speak gRPC instead of Connect.
+	// GRPC makes it speak gRPC. Without it and ReceiveBuffer, every other device of a fleet has its stream over a WebSocket, the rest over Connect.
 	GRPC bool
 	// Continue, unless nil, is a closed device of the same user, whose state and records this one goes on with.
 	Continue *Device
@@ -45,6 +45,7 @@ type Device struct {
 	Record *history.Device
 
 	http    *http.Client
+	sockets *http.Client   // what WebSockets are made with; nil: it has none
 	running sync.WaitGroup // follow
 	mu      sync.Mutex     // guards what follows
 	ended   error          // why the client has stopped by itself
@@ -76,10 +77,15 @@ func (u *User) Device(name string, o DeviceOptions) (*Device, error) {
 	if o.GRPC {
 		protocol = append(protocol, connect.WithGRPC())
 	}
+	next := client.NewHTTPTransport(d.http, url, protocol...)
+	if !o.GRPC && o.ReceiveBuffer == 0 && f.made.Add(1)%2 == 0 {
+		d.sockets = client.NewWebSocketClient()
+		next = client.NewWebSocketTransport(d.sockets, url)
+	}
 	options := client.Options{
 		ServerURL: url, Mode: client.Full, DeviceID: name, Session: u.session, ConversationWindow: o.Window,
 		Checkpoint: o.Checkpoint, Outbox: o.Outbox, HTTPClient: d.http, ConnectOptions: protocol, Backoff: f.Backoff, Logger: f.Logger,
-		Transport: &transport{device: d.Record, next: client.NewHTTPTransport(d.http, url, protocol...), brake: o.Brake},
+		Transport: &transport{device: d.Record, next: next, brake: o.Brake},
 	}
 	if o.OwnSession {
 		s, err := client.SignIn(context.Background(), options, client.Credentials{Username: u.Name, Password: Password, DeviceName: name})
@@ -135,6 +141,9 @@ func (d *Device) Close() error {
 	err := d.Client.Close()
 	d.running.Wait()
 	d.http.CloseIdleConnections()
+	if d.sockets != nil {
+		d.sockets.CloseIdleConnections()
+	}
 	return err
 }
 

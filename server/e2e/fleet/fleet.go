@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/natterjack-chat/natterjack/server/client"
@@ -24,6 +25,7 @@ type Fleet struct {
 	Logger   *slog.Logger
 
 	http *http.Client // for fetching and signing up
+	made atomic.Int64 // devices for which what carries their stream doesn't matter
 
 	mu      sync.Mutex // guards what follows
 	users   []*User

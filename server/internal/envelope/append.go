@@ -1,10 +1,18 @@
 package envelope
 
 import (
+	"crypto/sha1" //nolint:gosec // RFC 6455 wants it, to tell a server that speaks WebSocket from one that doesn't
+	"encoding/base64"
 	"encoding/binary"
 
 	"github.com/gobwas/ws"
 )
+
+// AcceptKey returns what a server answers to a client's key in the handshake (RFC 6455, section 4.2.2).
+func AcceptKey(key string) string {
+	sum := sha1.Sum([]byte(key + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11")) //nolint:gosec // see the import
+	return base64.StdEncoding.EncodeToString(sum[:])
+}
 
 // AppendPrefix appends what a server sends before the data of an envelope; size bytes of data have to follow it.
 func AppendPrefix(b []byte, flags byte, size int) []byte {

@@ -310,6 +310,13 @@ func TestALimitCanBeRaisedBetweenMessages(t *testing.T) {
 	}
 }
 
+func TestTheKeyIsAnsweredAsInTheRFC(t *testing.T) {
+	t.Parallel()
+	if got := AcceptKey("dGhlIHNhbXBsZSBub25jZQ=="); got != "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=" {
+		t.Errorf("got %s", got)
+	}
+}
+
 // FuzzReader holds that whatever comes is read alike however it is cut into reads, is never more than the limit, and ends with an error of a known kind.
 func FuzzReader(f *testing.F) {
 	for _, c := range bad {

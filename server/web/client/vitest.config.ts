@@ -2,7 +2,15 @@ import { defineConfig } from "vitest/config";
 
 export default defineConfig({
   // The schema's package is linked from gen/ts, and finds what it needs where it is linked.
-  resolve: { preserveSymlinks: true, dedupe: ["@bufbuild/protobuf"] },
+  resolve: {
+    preserveSymlinks: true,
+    dedupe: ["@bufbuild/protobuf"],
+    // The examples import the package by its name.
+    alias: {
+      "@natterjack/client/node": new URL("src/node.ts", import.meta.url).pathname,
+      "@natterjack/client": new URL("src/index.ts", import.meta.url).pathname,
+    },
+  },
   test: {
     include: ["test/**/*.test.ts"],
     globalSetup: ["test/build.ts"],

@@ -3,13 +3,12 @@
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import type { BrowserContextOptions, Page } from "playwright-core";
-import { describe } from "vitest";
 import { phone } from "./harness/device.js";
 import { root } from "./harness/server.js";
 import { test } from "./harness/test.js";
 import { empty, inside, outside, type Screen } from "./harness/tour.js";
 import { conversations, signIn, signUp } from "./harness/ui.js";
-import { extremeWorld, usualWorld, type World } from "./harness/world.js";
+import { extremeWorld, usualWorld } from "./harness/world.js";
 
 const folder = join(root, ".cache/screenshots");
 
@@ -30,8 +29,8 @@ async function photograph(page: Page, content: string, size: string, screens: re
   }
 }
 
-describe.each(Object.entries(sizes))("%s", (size, options) => {
-  test("without an account, and with a new one", async ({ open }) => {
+test("without an account, and with a new one", async ({ open }) => {
+  for (const [size, options] of Object.entries(sizes)) {
     const device = await open(options);
     device.tolerate(/status of 400/);
     const page = await device.tab();
@@ -39,17 +38,19 @@ describe.each(Object.entries(sizes))("%s", (size, options) => {
     await page.goto("/");
     await signUp(page, "Newcomer");
     await photograph(page, "empty", size, empty);
-  });
+  }
+});
 
-  test.for([
-    ["usual", usualWorld],
-    ["extreme", extremeWorld],
-  ] as const)("%s", async ([content, make], { open, server }) => {
-    const world: World = await make(server.url);
+test.for([
+  ["usual", usualWorld],
+  ["extreme", extremeWorld],
+] as const)("%s", async ([content, make], { open, server }) => {
+  const world = await make(server.url);
+  for (const [size, options] of Object.entries(sizes)) {
     const page = await (await open(options)).tab();
     await signIn(page, world.me.username);
     await conversations(page).waitFor();
     await photograph(page, content, size, inside(world));
-    world.close();
-  });
+  }
+  world.close();
 });

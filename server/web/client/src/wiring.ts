@@ -63,7 +63,7 @@ export function browserName(userAgent = globalThis.navigator?.userAgent ?? ""): 
     ["Edge", /\bEdgA?\//],
     ["Opera", /\bOPR\//],
     ["Firefox", /\b(Firefox|FxiOS)\//],
-    ["Chrome", /\b(Chrome|CriOS)\//],
+    ["Chrome", /(Chrome|CriOS)\//],
     ["Safari", /\bSafari\//],
     ["Node.js", /\bNode\.js\b/],
   ]);

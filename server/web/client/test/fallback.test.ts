@@ -1,6 +1,7 @@
 import { randomUUID } from "node:crypto";
+import { setTimeout } from "node:timers/promises";
 import { PresenceState } from "@natterjack/proto/chat/v1/user_pb.js";
-import { beforeAll, expect, test } from "vitest";
+import { beforeAll, expect, test, vi } from "vitest";
 import { TroubleProxy } from "./proxy.js";
 import { Server } from "./server.js";
 import { eventually, status, until } from "./until.js";
@@ -140,4 +141,29 @@ test("a WebSocket that opens and carries nothing is as good as none", async () =
   proxy.muteUpgrades = true;
   const alice = await live(webSocketNetwork(proxy.url), { link: { times: { handshake: 300 } } });
   expect(alice.link.state.get()).toEqual({ status: "live", over: "subscribe" });
+});
+
+test("a Subscribe over which nothing comes any more is noticed when the page hears of a change", async () => {
+  const surroundings = new Browser();
+  const { proxy, alice } = await blocked(surroundings, { probe: 50 });
+  surroundings.becomes({ visible: true });
+  await setTimeout(100);
+  expect(alice.link.state.get().status).toBe("live"); // it can't be asked, but it was heard from a moment ago
+  proxy.swallow = true;
+  vi.useFakeTimers({ toFake: ["Date"] });
+  vi.setSystemTime(Date.now() + 30_000); // the device slept
+  surroundings.becomes({ visible: true });
+  await until(alice.link.state, (state) => state.status !== "live");
+  vi.useRealTimers();
+});
+
+test("streams by the calls carry the session's token, and fail with ChatErrors", async () => {
+  const { proxy, alice } = await blocked();
+  const reading = (async () => {
+    for await (const { events } of alice.calls.chat.subscribe({ hello: { deviceId: "another" } })) {
+      expect(events[0]?.event.case).toBe("ready");
+      proxy.cut();
+    }
+  })();
+  await expect(reading).rejects.toMatchObject({ name: "ChatError", code: "network" });
 });

@@ -80,7 +80,7 @@ export class Device {
   private async watch(): Promise<void> {
     const origin = new URL(this.url).origin;
     this.context.on("console", (message) => {
-      if (message.type() === "error") this.faults.push(message.text());
+      if (message.type() === "error") this.faults.push(`${message.text()} (${message.location().url})`);
     });
     this.context.on("weberror", (error) => this.faults.push(`uncaught: ${error.error().stack ?? error.error()}`));
     this.context.on("request", (request) => {

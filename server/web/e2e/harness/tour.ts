@@ -1,4 +1,5 @@
 import type { Page } from "playwright-core";
+import { expect } from "vitest";
 import { composer, conversations, message, timeline } from "./ui.js";
 import type { World } from "./world.js";
 
@@ -86,7 +87,7 @@ export function inside(world: World): readonly Screen[] {
       name: "new-group",
       show: async (page) => {
         await dialog(page, "New conversation");
-        await page.getByRole("dialog").getByRole("radio", { name: "A group" }).check({ force: true });
+        await page.getByRole("dialog").getByText("A group").click();
       },
     },
     { name: "settings", show: (page) => go(page, "/settings") },
@@ -105,7 +106,7 @@ export function inside(world: World): readonly Screen[] {
 async function go(page: Page, path: string): Promise<void> {
   await page.goto(path);
   await page.getByRole("heading").first().waitFor();
-  await page.getByRole("status", { name: /Loading/ }).waitFor({ state: "detached" });
+  await expect.poll(() => page.getByRole("img", { name: /^Loading/ }).count()).toBe(0);
 }
 
 async function conversation(page: Page, path: string): Promise<void> {

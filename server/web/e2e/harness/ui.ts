@@ -45,7 +45,7 @@ export async function openConversation(page: Page, title: string): Promise<void>
 
 /** Where messages are written. */
 export function composer(page: Page): Locator {
-  return page.getByRole("textbox", { name: /^Message/ });
+  return page.getByRole("main").getByRole("textbox", { name: /message/i });
 }
 
 export async function send(page: Page, text: string): Promise<void> {
@@ -70,7 +70,7 @@ export function state(page: Page, text: string, word: string | RegExp): Locator 
 
 /** Opens the menu of a message and chooses from it. */
 export async function choose(page: Page, text: string, action: string): Promise<void> {
-  await message(page, text).focus();
+  await message(page, text).first().focus(); // later ones may quote it
   await page.keyboard.press("Enter");
   await page.getByRole("menu").getByRole("menuitem", { name: action, exact: true }).click();
 }

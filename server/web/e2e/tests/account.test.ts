@@ -48,6 +48,7 @@ test("a taken name and a wrong password are said beside the form, and typing aga
 
 test("a session that is revoked on another device ends here at once, with a word why", async ({ open }) => {
   const lost = await open();
+  lost.tolerate(refused(401)); // what it hears of the server
   const lostPage = await lost.tab();
   const { username } = await signUp(lostPage, "Lost Phone");
   const other = await (await open()).tab();

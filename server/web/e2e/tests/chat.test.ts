@@ -72,6 +72,7 @@ test("a message is edited, answered, reacted to and deleted, and the other sees 
   const { ann, bea } = await pair(open);
   await openConversation(ann, "Bea");
   await send(ann, "a tpyo");
+  await state(ann, "a tpyo", /Sent|Delivered|Read/).waitFor();
   await choose(ann, "a tpyo", "Edit");
   await expect.poll(() => composer(ann).inputValue()).toBe("a tpyo");
   await send(ann, "a typo");
@@ -85,16 +86,17 @@ test("a message is edited, answered, reacted to and deleted, and the other sees 
     .filter({ hasText: "a typo" })
     .waitFor();
 
+  await message(ann, "mended").waitFor();
   await message(ann, "mended").focus();
   await ann.keyboard.press("Enter");
-  await ann.getByRole("menu").getByRole("menuitem", { name: /👍/ }).click();
+  await ann.getByRole("menu").getByRole("menuitemcheckbox", { name: "React with 👍" }).click();
   const reaction = message(bea, "mended").getByRole("button", { name: "👍, one reaction" });
   await reaction.click();
   await message(ann, "mended").getByRole("button", { name: "👍, 2 reactions", pressed: true }).waitFor();
   await message(bea, "mended").getByRole("button", { name: "👍, 2 reactions", pressed: true }).click();
   await message(ann, "mended").getByRole("button", { name: "👍, one reaction" }).waitFor();
 
-  await choose(ann, "a typo", "Delete");
+  await choose(ann, "a typo", "Delete…");
   await ann.getByRole("dialog").getByRole("button", { name: "Delete" }).click();
   await message(bea, "This message was deleted").waitFor();
   await expect.poll(() => timeline(bea).getByText("a typo").count()).toBe(0);

@@ -15,11 +15,11 @@ test("a conversation of 50,000 messages scrolls back without losing its place, a
   const conversation = await friend.direct(me);
   await friend.sendMany(conversation, total, (n) => `entry ${n}.`);
   await openConversation(page, "Chronicler");
-  await jumpToNewest(page);
   await message(page, `entry ${total}.`).waitFor();
   expect(await timeline(page).getByRole("article").count(), "messages in the page").toBeLessThan(300);
 
   // Wheel upwards: what is read goes down, older messages join above, and nothing jumps.
+  await timeline(page).hover();
   let top = await firstSeen(page);
   for (let i = 0; i < 40; i++) {
     await page.mouse.wheel(0, -1500);

@@ -71,23 +71,24 @@ test("a server that dies in the middle of a chat loses nothing and doubles nothi
   const me = await signUp(page, "Uma");
   const friend = await Person.signUp(ownServer.url, "Vic");
   const conversation = await friend.direct(me);
-  await friend.send(conversation, "1");
+  await friend.send(conversation, "one");
   await openConversation(page, "Vic");
-  await message(page, "1").waitFor();
+  await message(page, "one").waitFor();
 
-  await send(page, "2");
+  await send(page, "two");
   await ownServer.kill();
-  await send(page, "3");
-  await send(page, "4");
-  await state(page, "4", /Waiting for a connection|Sending/).waitFor();
+  await send(page, "three");
+  await send(page, "four");
+  await state(page, "four", /Waiting for a connection|Sending/).waitFor();
   await ownServer.restart();
 
-  await state(page, "4", /Sent|Delivered/).waitFor();
+  await state(page, "four", /Sent|Delivered/).waitFor();
   const back = friend;
-  expect((await back.history(conversation)).map((m) => m.content)).toEqual(["1", "2", "3", "4"]);
-  await back.send(conversation, "5");
-  await message(page, "5").waitFor();
-  for (const text of ["1", "2", "3", "4", "5"]) expect(await message(page, text).count(), `message ${text}`).toBe(1);
+  expect((await back.history(conversation)).map((m) => m.content)).toEqual(["one", "two", "three", "four"]);
+  await back.send(conversation, "five");
+  await message(page, "five").waitFor();
+  for (const text of ["one", "two", "three", "four", "five"])
+    expect(await message(page, text).count(), `message ${text}`).toBe(1);
 });
 
 test("the application starts without a network and shows what it knows", async ({ open, ownServer }) => {
