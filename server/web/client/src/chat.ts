@@ -58,6 +58,17 @@ const zero = always(0);
 const no = always(false);
 const stopped = always<ConnectionState>({ status: "stopped" });
 
+/** What a view gets that is still there when nobody is signed in any more. */
+const noTimeline: Timeline = {
+  ...always({ messages: none, hasOlder: false, hasNewer: false, loading: "none" as const, openedReadSeq: 0 }),
+  loadOlder: async () => {},
+  loadNewer: async () => {},
+  jumpTo: async () => {},
+  jumpToNewest: async () => {},
+  message: () => nobody,
+  close: () => {},
+};
+
 class KeptChat implements Chat {
   readonly account: Cell<AccountState>;
   readonly connection: Observable<ConnectionState>;
@@ -139,7 +150,7 @@ class KeptChat implements Chat {
   }
 
   openTimeline(conversationId: string): Timeline {
-    return this.#here().openTimeline(conversationId);
+    return this.#device.get()?.openTimeline(conversationId) ?? noTimeline;
   }
 
   // The account.
@@ -190,12 +201,12 @@ class KeptChat implements Chat {
     await device.outbox.add(conversationId, content, options.replyTo ?? 0);
   }
 
-  retry(_conversationId: string, key: string): Promise<void> {
-    return this.#here().outbox.retry(key);
+  async retry(_conversationId: string, key: string): Promise<void> {
+    await this.#here().outbox.retry(key);
   }
 
-  discard(_conversationId: string, key: string): Promise<void> {
-    return this.#here().outbox.discard(key);
+  async discard(_conversationId: string, key: string): Promise<void> {
+    await this.#here().outbox.discard(key);
   }
 
   async edit(conversationId: string, seq: number, content: string): Promise<void> {

@@ -167,8 +167,11 @@ export class Device {
     this.#tabs?.post({ kind: "account", account });
   }
 
-  /** Tells whether this tab is shown. */
+  /** This tab may be shown now, or not any more. */
   shown(): void {
+    if (!this.#o.visible()) {
+      void this.#ledger.store(); // it may be closed without another word
+    }
     this.#here();
   }
 
@@ -197,7 +200,7 @@ export class Device {
   }
 
   async #begin(link: Link): Promise<void> {
-    await this.#ledger.lead();
+    await this.#ledger.lead(true);
     if (this.#tabs) {
       // The leader before may have stored more than this tab has heard of.
       this.#restore(await this.#ledger.open());
@@ -216,6 +219,7 @@ export class Device {
     this.outbox.connect(undefined);
     this.#marker.connect(undefined);
     if (!this.#closed) {
+      void this.#ledger.lead(false);
       this.#join();
     }
   }
@@ -240,7 +244,12 @@ export class Device {
       const bytes = toBinary(StreamResponseSchema, create(StreamResponseSchema, { events: [...events] }));
       this.#tabs.post({ kind: "events", n: ++this.#sent, bytes });
     }
+    this.#apply(events);
+  }
+
+  #apply(events: readonly Event[]): void {
     this.model.apply(events);
+    this.#drain(); // now: nobody is to see a message beside the same one of the outbox
   }
 
   #stateChanged(state: ConnectionState, link: Link | undefined): void {
@@ -372,7 +381,7 @@ export class Device {
           this.#early.push({ from, message: m });
         } else if (m.n === (this.#heard.leader === from ? this.#heard.n : 0) + 1) {
           this.#heard = { leader: from, n: m.n };
-          this.model.apply(fromBinary(StreamResponseSchema, m.bytes).events);
+          this.#apply(fromBinary(StreamResponseSchema, m.bytes).events);
         } else {
           this.#join(); // something was missed
         }
@@ -407,7 +416,7 @@ export class Device {
     for (const [id, text] of kept.drafts) {
       this.model.setDraft(id, text);
     }
-    this.outbox.take(new Map(kept.outbox.map((i) => [i.id, i])));
+    this.outbox.restore(kept.outbox);
     if (kept.token) {
       this.model.loaded.set(true);
     }
@@ -418,8 +427,9 @@ export class Device {
       return;
     }
     this.outbox.seen(o.own.map((i) => i.message));
+    this.#fetcher.fetch(o);
+    this.#ledger.note(o, this.#fetcher.behind);
     if (this.#link) {
-      this.#ledger.note(o);
       for (const { message, conversation } of o.arrived) {
         this.#o.arrived(message, conversation);
       }
@@ -433,7 +443,6 @@ export class Device {
         this.#settle(id);
       }
     }
-    this.#fetcher.fetch(o);
   }
 
   /** The outbox is done with the messages that are shown by themselves. */

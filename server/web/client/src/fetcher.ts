@@ -1,3 +1,4 @@
+import { toChatError } from "./errors.js";
 import type { Model, Outcome } from "./model/model.js";
 import { type StoredMember, toMember } from "./model/records.js";
 import type { Calls } from "./wire.js";
@@ -20,7 +21,13 @@ export class Fetcher {
 
   fetch(wanted: Pick<Outcome, "refetch" | "members" | "profiles">): void {
     for (const id of wanted.refetch) {
-      this.conversation(id).catch(() => this.#failed.refetch.add(id));
+      this.conversation(id).catch((thrown) => {
+        if (toChatError(thrown).code === "not_found") {
+          this.#model.drop(id);
+        } else {
+          this.#failed.refetch.add(id);
+        }
+      });
     }
     for (const id of wanted.members) {
       this.#members(id).catch(() => this.#failed.members.add(id));
@@ -34,6 +41,11 @@ export class Fetcher {
         }
       });
     }
+  }
+
+  /** There are conversations of which the model does not know all that it was told of. */
+  get behind(): boolean {
+    return this.#fetching.size + this.#failed.refetch.size > 0;
   }
 
   /** Fetches what failed; call it when the server can be reached again. */

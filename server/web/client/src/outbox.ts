@@ -45,7 +45,12 @@ export class Outbox {
     this.#options = options;
   }
 
-  /** Takes items from the storage, or from another tab. */
+  /** Takes what was kept; of what is known, more is known here. */
+  restore(kept: readonly OutboxItem[]): void {
+    this.take(new Map(kept.filter((i) => !this.#items.has(i.id)).map((i) => [i.id, i])));
+  }
+
+  /** Takes changes, of this tab or of another. */
   take(changes: ReadonlyMap<string, OutboxItem | undefined>): void {
     const touched = new Set<string>();
     for (const [id, item] of changes) {

@@ -53,8 +53,8 @@ export class Way {
     this.#tryNow = undefined;
     clearTimeout(timer);
     ended.abort();
-    if (connection.isReady) this.#blocked = true;
-    else this.#misses = 0; // nothing works: it isn't for the WebSocket
+    this.#blocked = connection.isReady;
+    if (!this.#blocked) this.#misses = 0; // nothing works: that tells nothing of WebSockets
     return end;
   }
 }

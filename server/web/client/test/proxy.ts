@@ -6,10 +6,13 @@ import { onTestFinished } from "vitest";
 export class TroubleProxy {
   /** Answers 403 to each WebSocket, as proxies do that don't know them. */
   refuseUpgrades = false;
+  /** Lets nobody in. */
+  refuseAll = false;
   /** Lets WebSockets open, and then passes nothing on. */
   muteUpgrades = false;
   /** Takes all that comes and passes nothing on, in both directions, while connections stay open: what a lost network looks like. */
   swallow = false;
+  readonly #lost = new WeakSet<Socket>();
   /** How many bytes clients have sent. */
   received = 0;
   /** How many WebSockets were asked for. */
@@ -25,6 +28,8 @@ export class TroubleProxy {
       });
       client.once("data", (first: Buffer) => {
         const upgrade = /^upgrade: websocket/im.test(first.toString("latin1"));
+        if (this.refuseAll) client.destroy();
+        if (client.destroyed) return;
         if (upgrade) this.upgrades++;
         if (upgrade && this.refuseUpgrades) {
           client.end("HTTP/1.1 403 Forbidden\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
@@ -32,7 +37,7 @@ export class TroubleProxy {
         }
         const upstream = this.#track(connect(Number(port), hostname));
         let answered = false;
-        const mute = () => this.swallow || (upgrade && answered && this.muteUpgrades);
+        const mute = () => this.swallow || this.#lost.has(client) || (upgrade && answered && this.muteUpgrades);
         upstream.on("data", (data) => {
           if (!mute()) client.write(data);
           answered = true;
@@ -60,6 +65,11 @@ export class TroubleProxy {
     const address = this.#server.address();
     if (address === null || typeof address === "string") throw new Error("the proxy doesn't listen");
     return `http://127.0.0.1:${address.port}`;
+  }
+
+  /** Forgets the connections that there are: nothing more comes over them, while new ones are well. */
+  forget(): void {
+    for (const socket of this.#sockets) this.#lost.add(socket);
   }
 
   /** Cuts all connections. */

@@ -6,6 +6,7 @@ import { hello } from "../examples/hello.js";
 import { echo } from "../examples/node.js";
 import { nextEvents } from "../examples/raw.js";
 import { useConversations } from "../examples/react.js";
+import type { Chat } from "../src/api.js";
 import { createWire } from "../src/wiring.js";
 import { conversation, idOf, join, open, timeline } from "./people.js";
 import { Server } from "./server.js";
@@ -46,18 +47,17 @@ test("echo answers what it is told", async () => {
   expect(messages[1]).toMatchObject({ content: "one", mine: false, replyTo: messages[0]?.seq });
 });
 
+function List({ chat }: { chat: Chat }) {
+  const titles = useConversations(chat).map((c) => c.title);
+  return createElement("p", null, titles.join());
+}
+
 test("a component shows the conversations", async () => {
   const server = await Server.start();
   const [alice, bob] = [await join(server, "alice"), await join(server, "bob")];
   const id = await alice.openDirect(idOf(bob));
   await conversation(alice, id, (c) => c.title === "BOB");
-  const List = () =>
-    createElement(
-      "p",
-      null,
-      useConversations(alice).map((c) => c.title),
-    );
-  expect(renderToStaticMarkup(createElement(List))).toBe("<p>BOB</p>");
+  expect(renderToStaticMarkup(createElement(List, { chat: alice }))).toBe("<p>BOB</p>");
 });
 
 test("the generated client streams over a WebSocket", async () => {
