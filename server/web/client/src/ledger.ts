@@ -70,7 +70,7 @@ export class Ledger {
 
   noteDraft(id: string, text: string): void {
     this.#pending.drafts = new Map([...(this.#pending.drafts ?? []), [id, text === "" ? undefined : text]]);
-    this.soon();
+    void this.store(); // drafts come when writing pauses, and when the page goes: then later is too late
   }
 
   soon(): void {

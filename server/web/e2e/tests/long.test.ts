@@ -20,11 +20,11 @@ test("a conversation of 50,000 messages scrolls back without losing its place, a
 
   // Wheel upwards: what is read goes down, older messages join above, and nothing jumps.
   await timeline(page).hover();
-  let top = await firstSeen(page);
+  let top = await settled(page);
   for (let i = 0; i < 40; i++) {
     await page.mouse.wheel(0, -1500);
     await expect.poll(() => firstSeen(page)).toBeLessThan(top);
-    const now = await firstSeen(page);
+    const now = await settled(page);
     expect(top - now, "messages passed by one turn of the wheel").toBeLessThan(120);
     top = now;
   }
@@ -49,4 +49,15 @@ function firstSeen(page: Page): Promise<number> {
     const rows = [...log.querySelectorAll("article")].filter((row) => row.getBoundingClientRect().bottom > top);
     return Number(/entry (\d+)\./.exec(rows[0]?.textContent ?? "")?.[1]);
   });
+}
+
+/** As {@link firstSeen}, once nothing moves any more. */
+async function settled(page: Page): Promise<number> {
+  for (let before = await firstSeen(page), same = 0; ; ) {
+    await page.evaluate(() => new Promise((resolve) => requestAnimationFrame(() => requestAnimationFrame(resolve))));
+    const now = await firstSeen(page);
+    same = now === before ? same + 1 : 0;
+    if (same === 3) return now;
+    before = now;
+  }
 }
