@@ -106,6 +106,7 @@ test("a draft waits in its conversation, over a reload too", async ({ open }) =>
   const { ann } = await pair(open);
   await openConversation(ann, "Bea");
   await composer(ann).fill("not yet said");
+  await entry(ann, "Bea").getByText("not yet said").waitFor(); // kept, as writing has paused
   await ann.goto("/");
   await entry(ann, "Bea").getByText("not yet said").waitFor();
   await ann.reload();

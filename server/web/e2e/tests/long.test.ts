@@ -30,8 +30,10 @@ test("a conversation of 50,000 messages scrolls back without losing its place, a
   }
   expect(total - top, "messages scrolled back").toBeGreaterThan(500);
 
+  const before = await offset(page, top + 3);
   await friend.send(conversation, "news from the end");
-  await expect.poll(() => firstSeen(page)).toBe(top);
+  await page.getByRole("button", { name: /Jump to the newest message, 1 unread/ }).waitFor();
+  expect(await offset(page, top + 3), "where the same entry stands, in pixels").toBeCloseTo(before, 0);
   await jumpToNewest(page);
   await message(page, "news from the end").waitFor();
   await send(page, "noted");
@@ -60,4 +62,11 @@ async function settled(page: Page): Promise<number> {
     if (same === 3) return now;
     before = now;
   }
+}
+
+/** How far an entry is below the upper edge of the window, in pixels. */
+async function offset(page: Page, entry: number): Promise<number> {
+  const box = await message(page, `entry ${entry}.`).boundingBox();
+  if (!box) throw new Error(`entry ${entry} is not on the page`);
+  return box.y;
 }
