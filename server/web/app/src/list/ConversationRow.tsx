@@ -81,7 +81,11 @@ function Preview({ conversation: c }: { conversation: Conversation }) {
     <>
       {message.delivery !== undefined && <Mark delivery={message.delivery} />}
       <span className={cx(styles.preview, message.deleted && styles.deleted)}>
-        {by !== undefined && <bdi>{by}: </bdi>}
+        {by !== undefined && (
+          <>
+            <bdi>{by}</bdi>:{" "}
+          </>
+        )}
         <bdi>{line(message)}</bdi>
       </span>
     </>

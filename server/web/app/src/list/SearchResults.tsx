@@ -112,7 +112,7 @@ function MessageRow({ found, query }: { found: FoundMessage; query: string }) {
           </time>
         </span>
         <span className={row.found} dir="auto">
-          <bdi>{message.mine ? "You" : (sender?.displayName ?? "")}: </bdi>
+          <bdi>{message.mine ? "You" : (sender?.displayName ?? "")}</bdi>:{" "}
           {excerpt(message.content, query).map((p, i) =>
             // biome-ignore lint/suspicious/noArrayIndexKey: pieces have no other name than their place
             p.found ? <mark key={i}>{p.text}</mark> : p.text,

@@ -8,12 +8,12 @@ function first(word: string): string {
   return segment?.segment.toLocaleUpperCase() ?? "";
 }
 
-/** The first characters of the first and the last word, as people see characters: a letter with its accents is one, and an emoji is enough alone. */
+/** The first characters of the first and the last word, as people see characters: a letter with its accents is one, and an emoji is enough alone. Nothing of a name that is not known yet. */
 export function initials(name: string): string {
   const words = name.split(/\s+/u).filter((w) => /[\p{L}\p{N}\p{Extended_Pictographic}]/u.test(w));
   const [head, ...rest] = words.map((w) => w.replace(/^[^\p{L}\p{N}\p{Extended_Pictographic}]+/u, ""));
   if (head === undefined) {
-    return "?";
+    return name === "" ? "" : "?";
   }
   return /^\p{Extended_Pictographic}/u.test(head) ? first(head) : first(head) + first(rest.at(-1) ?? "");
 }
