@@ -12,6 +12,7 @@ import { MessageRow } from "./MessageRow.tsx";
 import { NewMessages } from "./NewMessages.tsx";
 import type { Row } from "./rows.ts";
 import styles from "./timeline.module.css";
+import { useOneEnd } from "./useOneEnd.ts";
 import { useReadMark } from "./useReadMark.ts";
 import { useRowFocus, useRows } from "./useRows.ts";
 import { useScroll } from "./useScroll.ts";
@@ -36,12 +37,23 @@ interface TimelineProps {
 
 /** The messages of a conversation. Only those in view are in the document, however many there are. */
 export function Timeline({ conversation, timeline, actions, startAt, ref }: TimelineProps) {
-  const state = useObservable(timeline);
+  const state = useOneEnd(useObservable(timeline));
   const rows = useRows(state);
   const list = useRef<VirtualizerHandle>(null);
   const scroller = useRef<HTMLDivElement>(null);
-  const moved = useReadMark(conversation.id, rows, { list, scroller });
-  const scroll = useScroll({ list, scroller, timeline, state, rows, startAt, moved });
+  const seeking = useRef(startAt !== undefined);
+  const moved = useReadMark(conversation.id, rows, { list, scroller, seeking });
+  const scroll = useScroll({
+    list,
+    scroller,
+    seeking,
+    timeline,
+    state,
+    rows,
+    startAt,
+    newestSeq: conversation.lastMessage?.seq ?? 0,
+    moved,
+  });
   const focus = useRowFocus(rows, { list, scroller });
   const { jumpTo, jumpToEnd } = scroll;
   useImperativeHandle(ref, () => ({ jumpTo, jumpToEnd, lastOwn: () => lastOwn(timeline.get().messages) }), [
@@ -77,6 +89,9 @@ export function Timeline({ conversation, timeline, actions, startAt, ref }: Time
         aria-label="Messages"
         aria-busy={state.loading !== "none"}
         className={styles.scroller}
+        onWheel={scroll.onTouched}
+        onPointerDown={scroll.onTouched}
+        onKeyDownCapture={scroll.onTouched}
         onKeyDown={focus.onKeyDown}
         onFocus={focus.onFocus}
       >

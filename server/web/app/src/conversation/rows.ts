@@ -1,6 +1,6 @@
 /** What stands in a timeline, line by line: messages, and what divides them. */
 
-import type { Message } from "@natterjack/client";
+import type { Message, TimelineState } from "@natterjack/client";
 
 /** A line of the timeline. Its key stays the same for as long as the line means the same. */
 export type Row =
@@ -57,8 +57,12 @@ export function nextMessageRow(rows: readonly Row[], at: number, direction: 1 | 
   return -1;
 }
 
-/** The rows with what stands at their two ends. */
-export function withEnds(rows: readonly Row[], { hasOlder, hasNewer }: { hasOlder: boolean; hasNewer: boolean }): Row[] {
+/** All rows of a timeline, with what stands at their two ends. */
+export function rowsOfState({ messages, openedReadSeq, hasOlder, hasNewer }: Omit<TimelineState, "loading" | "error">): Row[] {
+  return withEnds(rowsOf(messages, openedReadSeq, hasOlder), { hasOlder, hasNewer });
+}
+
+function withEnds(rows: readonly Row[], { hasOlder, hasNewer }: { hasOlder: boolean; hasNewer: boolean }): Row[] {
   const start: Row = hasOlder ? { kind: "older", key: "older" } : { kind: "beginning", key: "beginning" };
   return [start, ...rows, hasNewer ? { kind: "newer", key: "newer" } : { kind: "end", key: "end" }];
 }

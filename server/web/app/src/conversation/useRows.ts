@@ -1,18 +1,18 @@
 import type { TimelineState } from "@natterjack/client";
 import { type KeyboardEvent, useCallback, useEffect, useMemo, useRef, useState } from "react";
-import { nextMessageRow, type Row, rowsOf, withEnds } from "./rows.ts";
+import { nextMessageRow, type Row, rowsOfState } from "./rows.ts";
 import type { Box } from "./useScroll.ts";
 
 /** The rows of what is loaded. */
 export function useRows({ messages, openedReadSeq, hasOlder, hasNewer }: TimelineState): readonly Row[] {
   return useMemo(
-    () => withEnds(rowsOf(messages, openedReadSeq, hasOlder), { hasOlder, hasNewer }),
+    () => rowsOfState({ messages, openedReadSeq, hasOlder, hasNewer }),
     [messages, openedReadSeq, hasOlder, hasNewer],
   );
 }
 
 /** The rows as a list in which one is reached by Tab and the others by arrow keys. Without a choice it is the newest message. */
-export function useRowFocus(rows: readonly Row[], { list, scroller }: Box) {
+export function useRowFocus(rows: readonly Row[], { list, scroller }: Pick<Box, "list" | "scroller">) {
   const [chosen, choose] = useState<string>();
   const latest = useRef(rows);
   useEffect(() => {

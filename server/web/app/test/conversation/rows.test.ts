@@ -1,6 +1,6 @@
 import type { Message } from "@natterjack/client";
 import { describe, expect, it } from "vitest";
-import { nextMessageRow, oldestKey, type Row, rowOfSeq, rowsOf, withEnds } from "../../src/conversation/rows.ts";
+import { nextMessageRow, oldestKey, type Row, rowOfSeq, rowsOf, rowsOfState } from "../../src/conversation/rows.ts";
 
 const noon = new Date(2026, 4, 6, 12, 0).getTime();
 const minute = 60_000;
@@ -69,10 +69,10 @@ describe("rows", () => {
 
   it("say what is at both ends", () => {
     const kinds = (hasOlder: boolean, hasNewer: boolean) =>
-      withEnds(rowsOf([message(1)], 1, hasOlder), { hasOlder, hasNewer }).map((row) => row.kind);
+      rowsOfState({ messages: [message(1)], openedReadSeq: 1, hasOlder, hasNewer }).map((row) => row.kind);
     expect(kinds(false, false)).toEqual(["beginning", "day", "message", "end"]);
     expect(kinds(true, true)).toEqual(["older", "day", "message", "newer"]);
-    expect(oldestKey(withEnds(rowsOf([message(4)], 4, true), { hasOlder: true, hasNewer: false }))).toBe("m4");
+    expect(oldestKey(rowsOfState({ messages: [message(4)], openedReadSeq: 4, hasOlder: true, hasNewer: false }))).toBe("m4");
     expect(oldestKey([])).toBeUndefined();
   });
 
