@@ -137,12 +137,15 @@ test("a server that was away doesn't leave a client on Subscribe", async () => {
 });
 
 test("after a time in which nothing worked, the WebSocket is tried again", async () => {
-  const { proxy, alice } = await blocked(new Browser(), { firstTry: 50 });
+  const { proxy, alice } = await blocked();
   proxy.refuseUpgrades = false;
   proxy.refuseAll = true;
   proxy.cut();
-  await until(alice.link.state, (state) => state.status === "waiting" && state.attempt >= 2);
+  await until(alice.link.state, (state) => state.status === "waiting" && state.attempt === 3);
+  alice.link.reconnect(); // Subscribe, in vain
+  await until(alice.link.state, (state) => state.status === "waiting" && state.attempt === 4);
   proxy.refuseAll = false;
+  alice.link.reconnect();
   await until(alice.link.state, (state) => state.status === "live" && state.over === "websocket");
 });
 
