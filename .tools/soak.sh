@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Goes on where CI stops: each fuzz target for a minute, the state machines with 50 times their cases, and rounds of faults under
-# chat until so many messages are acknowledged as the argument says.
+# chat, over one node on SQLite and over two on PostgreSQL and Redis in turns, until so many messages are acknowledged as the argument says.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 

@@ -262,6 +262,9 @@ func (c *committer) attempt(batch []*op, lookup bool) error {
 	if err != nil {
 		return err
 	}
+	if planted.Bug(planted.DieUnpublished) && len(t.out.Events) > 0 && t.out.Events[0].Kind == EventMessage && planted.Every(5) {
+		planted.Die()
+	}
 	if c.observe != nil {
 		c.observe(CommitStats{Ops: len(batch), Duration: time.Since(start), Callers: callers(batch)})
 	}

@@ -141,6 +141,10 @@ func (s *Stream) append(f *Frame) {
 
 // signal wakes the writer.
 func (s *Stream) signal() {
+	if s.notify != nil {
+		s.notify()
+		return
+	}
 	select {
 	case s.wake <- struct{}{}:
 	default:

@@ -19,8 +19,8 @@ var ErrSuperseded = errors.New("hub: a newer stream of the device is open")
 // Stream is the sending side of one client's connection: what the hub has for it, bounded and in order.
 //
 // Life: [Hub.Open] registers it; [Stream.Attach] joins conversations; [Stream.Emit] sends what the client missed; [Stream.Live] lets
-// through what has happened meanwhile; [Stream.Close] ends it and has to be called in any case. One goroutine, the writer, calls Next;
-// at most one at a time calls Emit. All other methods may be called at any time from anywhere.
+// through what has happened meanwhile; [Stream.Close] ends it and has to be called in any case. One goroutine at a time, the writer, calls Next or
+// Take; at most one at a time calls Emit. All other methods may be called at any time from anywhere.
 type Stream struct {
 	hub     *Hub
 	id      uint64
@@ -29,8 +29,9 @@ type Stream struct {
 	attempt uint64
 	opened  time.Time
 
-	wake chan struct{} // 1: something waits for Next
-	done chan struct{} // closed when the stream ends
+	wake   chan struct{} // 1: something waits for Next
+	notify func()        // Options.Wake; nil: wake is used
+	done   chan struct{} // closed when the stream ends
 
 	mu     sync.Mutex // guards what follows
 	queue  []*Frame   // what Next takes
@@ -64,6 +65,9 @@ type Options struct {
 	Device string
 	// Attempt counts the device's connections; the highest wins. 0: as if it were the newest.
 	Attempt uint64
+	// Wake, if set, is called whenever there may be something for [Stream.Take]: for a writer that doesn't wait in Next. It is called with the
+	// stream's lock held, from anywhere and also before Open returns, so it must not wait or call the stream.
+	Wake func()
 }
 
 // ID returns a random number that tells the stream from all others of all nodes.
@@ -175,17 +179,14 @@ func (s *Stream) Checkpoint(build func(chat.Positions) *Frame) bool {
 	return true
 }
 
-// Next waits until something is queued and appends all of it to buf[:0]; the frames are shared and not to be changed. After the goodbye,
+// Next, of a stream without Options.Wake, waits until something is queued and appends all of it to buf[:0]; the frames are shared and not to be changed. After the goodbye,
 // or at once after Close, it returns ErrClosed; when ctx ends, its error.
 func (s *Stream) Next(ctx context.Context, buf []*Frame) ([]*Frame, error) {
 	buf = buf[:0]
 	for {
-		buf, over := s.take(buf)
-		if len(buf) > 0 {
-			return buf, nil
-		}
-		if over {
-			return buf, ErrClosed
+		buf, err := s.Take(buf)
+		if len(buf) > 0 || err != nil {
+			return buf, err
 		}
 		select {
 		case <-s.wake:
@@ -193,6 +194,15 @@ func (s *Stream) Next(ctx context.Context, buf []*Frame) ([]*Frame, error) {
 			return buf, ctx.Err()
 		}
 	}
+}
+
+// Take is Next for a writer that doesn't wait: where nothing is queued it returns nothing.
+func (s *Stream) Take(buf []*Frame) ([]*Frame, error) {
+	buf, over := s.take(buf[:0])
+	if len(buf) == 0 && over {
+		return buf, ErrClosed
+	}
+	return buf, nil
 }
 
 // End ends the stream with a goodbye for the client; delay 0 where coming back needs no wait. What is queued is sent first, unless the reason

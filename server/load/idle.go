@@ -20,14 +20,21 @@ const (
 	openWorkers = 64
 )
 
+func (c *Config) streamsPerUser() int {
+	if c.StreamsPerUser == 0 {
+		return idlePerUser
+	}
+	return c.StreamsPerUser
+}
+
 // runIdle opens streams that only listen, and measures what they cost the server.
 func runIdle(ctx context.Context, cfg Config) (*Report, error) {
-	n := cfg.Idle
+	n, each := cfg.Idle, cfg.streamsPerUser()
 	// Memory counts from before the sign-ups: the heap that hashing passwords takes is used again for streams, so a later beginning would
 	// hide some of what they cost. This one, if anything, says too much.
 	unused := readProcess(cfg.PID)
-	cfg.progress("signing up %d users", (n+idlePerUser-1)/idlePerUser)
-	sessions, err := signUp(ctx, cfg, (n+idlePerUser-1)/idlePerUser)
+	cfg.progress("signing up %d users", (n+each-1)/each)
+	sessions, err := signUp(ctx, cfg, (n+each-1)/each)
 	if err != nil {
 		return nil, fmt.Errorf("sign up the users: %w", err)
 	}
@@ -46,9 +53,10 @@ func runIdle(ctx context.Context, cfg Config) (*Report, error) {
 	g, openCtx := errgroup.WithContext(ctx)
 	g.SetLimit(openWorkers)
 	for i := range n {
-		_, t := conns.next(cfg.Servers[i%len(cfg.Servers)])
+		_, streams := conns.next()
+		t := conns.transport(streams, cfg.Servers[i%len(cfg.Servers)])
 		g.Go(func() error {
-			s, err := patiently(openCtx, func() (client.Stream, error) { return openIdle(streamCtx, t, sessions[i/idlePerUser], i) })
+			s, err := patiently(openCtx, func() (client.Stream, error) { return openIdle(streamCtx, t, sessions[i/each], i) })
 			if err != nil {
 				return fmt.Errorf("open stream %d: %w", i, err)
 			}
@@ -60,6 +68,8 @@ func runIdle(ctx context.Context, cfg Config) (*Report, error) {
 		return nil, err
 	}
 	opened := time.Since(start)
+	cfg.progress("holding them for %v", cfg.Duration)
+	sleep(ctx, cfg.Duration)
 	after := readProcess(cfg.PID)
 	report := &Report{
 		Transport: cfg.Transport, Users: len(sessions), GroupSize: cfg.GroupSize, Idle: &IdleReport{Streams: n, OpenedMS: opened.Milliseconds()},

@@ -122,7 +122,15 @@ type ledger struct {
 	expected                    atomic.Int64 // receipts of acknowledged messages by the other members
 	arrived                     atomic.Int64 // receipts at other members, doubles included
 	duplicated, outOfOrder      atomic.Int64
+	late                        atomic.Int64
 	reconnects                  atomic.Int64
+	away                        atomic.Int64 // users whose stream is lost and not live again
+	changed, heard              atomic.Int64 // changes of presence, and how often they arrived
 	latency                     *latencies
 	ackLatency                  *latencies
+	back                        *latencies // from the loss of a stream until it is live again
+}
+
+func newLedger() *ledger {
+	return &ledger{latency: newLatencies(), ackLatency: newLatencies(), back: newLatencies()}
 }

@@ -86,13 +86,18 @@ func TestConfigNamesWhatIsWrong(t *testing.T) {
 		"--server \"ftp://x\"":            func(c *Config) { c.Servers = []string{"ftp://x"} },
 		"--server \"localhost\"":          func(c *Config) { c.Servers = []string{"localhost"} },
 		"--users":                         func(c *Config) { c.Users = 1 },
-		"--group-size":                    func(c *Config) { c.GroupSize = 501 },
+		"--group-size":                    func(c *Config) { c.GroupSize = 1001 },
 		"--window":                        func(c *Config) { c.Window = 0 },
 		"--size":                          func(c *Config) { c.Size = minSize - 1 },
 		"--streams-per-connection":        func(c *Config) { c.StreamsPerConnection = 0 },
+		"--idle":                          func(c *Config) { c.Idle = -1 },
+		"--slow":                          func(c *Config) { c.Slow = 3 },
+		"--streams-per-user":              func(c *Config) { c.StreamsPerUser = -1 },
+		"--presence":                      func(c *Config) { c.Presence = -1 },
+		"--cut-every":                     func(c *Config) { c.CutEvery = time.Millisecond },
+		"--late":                          func(c *Config) { c.Late = time.Hour },
 		"--transport":                     func(c *Config) { c.Transport = "quic" },
 		"--streams-per-connection is for": func(c *Config) { c.Transport, c.StreamsPerConnection = WebSocket, 2 },
-		"--idle":                          func(c *Config) { c.Idle = -1 },
 		"--rate":                          func(c *Config) { c.Rate = -1 },
 		"--duration":                      func(c *Config) { c.Duration = 0 },
 	} {
@@ -138,7 +143,7 @@ func TestReportHasTheNamesThatScriptsRelyOn(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, name := range []string{
-		"sent", "acknowledged", "expected", "delivered", "lost", "duplicated", "out_of_order", "throughput_per_second", "latency_ms", "server",
+		"sent", "acknowledged", "expected", "delivered", "lost", "duplicated", "out_of_order", "late", "away", "back_ms", "throughput_per_second", "latency_ms", "server",
 	} {
 		if _, ok := got[name]; !ok {
 			t.Errorf("%s is missing", name)

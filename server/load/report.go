@@ -28,7 +28,18 @@ type Report struct {
 	Lost       int64 `json:"lost"`
 	Duplicated int64 `json:"duplicated"`
 	OutOfOrder int64 `json:"out_of_order"`
-	Reconnects int64 `json:"reconnects"`
+	// Late are the deliveries that took LateMS or longer; those to slow readers don't count.
+	Late   int64 `json:"late"`
+	LateMS int64 `json:"late_ms"`
+	Slow   int   `json:"slow"`
+	// Reconnects counts streams that were lost; Away are the users who had not come back when the run ended. BackMS is from the loss until
+	// the user is live again, with all that was missed.
+	Reconnects int64   `json:"reconnects"`
+	Away       int64   `json:"away"`
+	BackMS     Latency `json:"back_ms"`
+	// PresenceChanged counts users who went away or came back; PresenceHeard how often a watching member was told of a presence, for any reason.
+	PresenceChanged int64 `json:"presence_changed"`
+	PresenceHeard   int64 `json:"presence_heard"`
 	// ThroughputPerSecond is acknowledged messages per second, DeliveriesPerSecond arrivals, both up to the last one.
 	ThroughputPerSecond float64 `json:"throughput_per_second"`
 	DeliveriesPerSecond float64 `json:"deliveries_per_second"`
@@ -72,7 +83,7 @@ func newLatency(h *hdrhistogram.Histogram) Latency {
 }
 
 func (r *run) report(sending, whole time.Duration, before, after *process) *Report {
-	l := &r.ledger
+	l := r.ledger
 	var delivered int64
 	for _, u := range r.users {
 		for _, s := range u.got {
@@ -84,7 +95,10 @@ func (r *run) report(sending, whole time.Duration, before, after *process) *Repo
 		DurationMS: sending.Milliseconds(),
 		Sent:       l.sent.Load(), Acknowledged: l.acknowledged.Load(), Refused: l.refused.Load(),
 		Expected: l.expected.Load(), Delivered: delivered, Lost: max(0, l.expected.Load()-delivered),
-		Duplicated: l.duplicated.Load(), OutOfOrder: l.outOfOrder.Load(), Reconnects: l.reconnects.Load(),
+		Duplicated: l.duplicated.Load(), OutOfOrder: l.outOfOrder.Load(),
+		Late: l.late.Load(), LateMS: r.cfg.late().Milliseconds(), Slow: r.cfg.Slow,
+		Reconnects: l.reconnects.Load(), Away: l.away.Load(), BackMS: newLatency(l.back.merged()),
+		PresenceChanged: l.changed.Load(), PresenceHeard: l.heard.Load(),
 		ThroughputPerSecond: float64(l.acknowledged.Load()) / whole.Seconds(),
 		DeliveriesPerSecond: float64(delivered) / whole.Seconds(),
 		LatencyMS:           newLatency(l.latency.merged()), AckLatencyMS: newLatency(l.ackLatency.merged()),
@@ -99,29 +113,45 @@ func (r *Report) WriteJSON(w io.Writer) error { return json.NewEncoder(w).Encode
 func (r *Report) WriteText(w io.Writer) error {
 	p := &printer{w: w}
 	if r.Idle != nil {
-		p.line("idle streams", "%d over %s, opened in %.1f s", r.Idle.Streams, r.Transport, float64(r.Idle.OpenedMS)/1000)
-		if r.Idle.BytesPerStream > 0 {
-			p.line("server memory", "%.1f KiB per stream", float64(r.Idle.BytesPerStream)/1024)
-		}
+		r.Idle.write(p, r.Transport)
 	} else {
-		how := fmt.Sprintf("%g messages/s", r.Rate)
-		if r.Rate == 0 {
-			how = fmt.Sprintf("%d unanswered each", r.Window)
-		}
-		p.line("load", "%d users in conversations of %d, %s, %d bytes, %.1f s, over %s", r.Users, r.GroupSize, how, r.Size, float64(r.DurationMS)/1000, r.Transport)
-		p.line("messages", "%d sent, %d acknowledged, %d refused", r.Sent, r.Acknowledged, r.Refused)
-		p.line("deliveries", "%d expected, %d delivered, %d lost, %d duplicated, %d out of order", r.Expected, r.Delivered, r.Lost, r.Duplicated, r.OutOfOrder)
-		p.line("throughput", "%.0f messages/s acknowledged, %.0f deliveries/s", r.ThroughputPerSecond, r.DeliveriesPerSecond)
-		p.latency("send to delivery", r.LatencyMS)
-		p.latency("send to ack", r.AckLatencyMS)
-		if r.Reconnects > 0 {
-			p.line("reconnects", "%d", r.Reconnects)
-		}
+		r.writeLoad(p)
 	}
 	if s := r.Server; s != nil {
 		p.line("server", "%.2f CPU seconds, %.1f MiB resident, %.1f MiB at most", s.CPUSeconds, float64(s.RSSBytes)/(1<<20), float64(s.PeakRSSBytes)/(1<<20))
 	}
 	return p.err
+}
+
+func (i *IdleReport) write(p *printer, transport string) {
+	p.line("idle streams", "%d over %s, opened in %.1f s", i.Streams, transport, float64(i.OpenedMS)/1000)
+	if i.BytesPerStream > 0 {
+		p.line("server memory", "%.1f KiB per stream", float64(i.BytesPerStream)/1024)
+	}
+}
+
+func (r *Report) writeLoad(p *printer) {
+	how := fmt.Sprintf("%g messages/s", r.Rate)
+	if r.Rate == 0 {
+		how = fmt.Sprintf("%d unanswered each", r.Window)
+	}
+	p.line("load", "%d users in conversations of %d, %s, %d bytes, %.1f s, over %s", r.Users, r.GroupSize, how, r.Size, float64(r.DurationMS)/1000, r.Transport)
+	p.line("messages", "%d sent, %d acknowledged, %d refused", r.Sent, r.Acknowledged, r.Refused)
+	p.line("deliveries", "%d expected, %d delivered, %d lost, %d duplicated, %d out of order, %d late (%d ms)",
+		r.Expected, r.Delivered, r.Lost, r.Duplicated, r.OutOfOrder, r.Late, r.LateMS)
+	p.line("throughput", "%.0f messages/s acknowledged, %.0f deliveries/s", r.ThroughputPerSecond, r.DeliveriesPerSecond)
+	p.latency("send to delivery", r.LatencyMS)
+	p.latency("send to ack", r.AckLatencyMS)
+	if r.Slow > 0 {
+		p.line("slow readers", "%d, whose latency doesn't count", r.Slow)
+	}
+	if r.Reconnects > 0 {
+		p.line("reconnects", "%d streams lost, %d users not back", r.Reconnects, r.Away)
+		p.latency("loss to live again", r.BackMS)
+	}
+	if r.PresenceChanged > 0 {
+		p.line("presence", "%d changes, heard %d times", r.PresenceChanged, r.PresenceHeard)
+	}
 }
 
 // printer keeps the first error.
@@ -132,7 +162,7 @@ type printer struct {
 
 func (p *printer) line(name, format string, args ...any) {
 	if p.err == nil {
-		_, p.err = fmt.Fprintf(p.w, "%-17s %s\n", name, fmt.Sprintf(format, args...))
+		_, p.err = fmt.Fprintf(p.w, "%-19s %s\n", name, fmt.Sprintf(format, args...))
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"runtime"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -29,7 +30,10 @@ type run struct {
 	id     uint32
 	start  time.Time
 	users  []*user
-	ledger ledger
+	ledger *ledger
+	// sending is while messages are sent; slow readers are slow then.
+	sending period
+	hurried sync.Once
 }
 
 // user is one user with one stream.
@@ -37,8 +41,10 @@ type user struct {
 	run          *run
 	index        int
 	client       *client.Client
+	line         *line
+	slow         bool
 	conversation string
-	peers        int // other members
+	peers        []string // other members
 	number       atomic.Uint32
 
 	live     chan struct{}
@@ -46,6 +52,7 @@ type user struct {
 	// The receiving goroutine's alone, until it has ended.
 	got     map[uint32]*seen
 	lastSeq int64
+	lost    time.Time // since when there is no stream; zero while there is
 }
 
 // Run makes the load and reports. An error means that the run could not be made, not that messages were lost.
@@ -56,13 +63,13 @@ func Run(ctx context.Context, cfg Config) (*Report, error) {
 	if cfg.Idle > 0 {
 		return runIdle(ctx, cfg)
 	}
-	r := &run{cfg: cfg, id: rand.Uint32()}
-	r.ledger.latency, r.ledger.ackLatency = newLatencies(), newLatencies()
+	r := &run{cfg: cfg, id: rand.Uint32(), ledger: newLedger(), sending: period{make(chan struct{}), make(chan struct{})}}
 	conns := newConnections(&cfg)
 	defer conns.close()
 	var receiving sync.WaitGroup
 	receiveCtx, stop := context.WithCancel(ctx)
 	defer func() {
+		r.hurry()
 		stop()
 		receiving.Wait()
 		for _, u := range r.users {
@@ -83,12 +90,16 @@ func Run(ctx context.Context, cfg Config) (*Report, error) {
 	cfg.progress("sending for %v", cfg.Duration)
 	before := readProcess(cfg.PID)
 	r.start = time.Now()
+	close(r.sending.begun)
+	endBesides := r.besides(ctx)
 	if cfg.Rate > 0 {
 		r.sendAtRate(ctx)
 	} else {
 		r.sendWithWindow(ctx)
 	}
+	endBesides()
 	sending := time.Since(r.start)
+	r.hurry()
 	r.settle(ctx)
 	after := readProcess(cfg.PID)
 	stop()
@@ -104,18 +115,11 @@ func (r *run) setUp(ctx context.Context, conns *connections) error {
 		return fmt.Errorf("sign up the users: %w", err)
 	}
 	for i, s := range sessions {
-		server := r.cfg.Servers[i%len(r.cfg.Servers)]
-		h, transport := conns.next(server)
-		c, err := client.New(client.Options{
-			ServerURL: server, Session: client.MemorySession(s), HTTPClient: h, Transport: transport,
-			Queue: 8192, Window: r.cfg.Window, ConversationWindow: r.cfg.Window, MaxPending: 1_000_000, KeepSent: -1,
-		})
+		u, err := r.newUser(i, s, conns)
 		if err != nil {
 			return err
 		}
-		r.users = append(r.users, &user{
-			run: r, index: i, client: c, live: make(chan struct{}), got: make(map[uint32]*seen),
-		})
+		r.users = append(r.users, u)
 	}
 	r.cfg.progress("making conversations of %d", r.cfg.GroupSize)
 	g, ctx := errgroup.WithContext(ctx)
@@ -127,6 +131,25 @@ func (r *run) setUp(ctx context.Context, conns *connections) error {
 		return fmt.Errorf("make the conversations: %w", err)
 	}
 	return nil
+}
+
+func (r *run) newUser(i int, s *client.Session, conns *connections) (*user, error) {
+	calls, streams := conns.next()
+	calls, streams = r.cfg.roaming(calls, i), r.cfg.roaming(streams, i)
+	url := r.cfg.Servers[0] // calls and streams decide
+	u := &user{
+		run: r, index: i, slow: r.cfg.isSlow(i), line: &line{Transport: conns.transport(streams, url)},
+		live: make(chan struct{}), got: make(map[uint32]*seen),
+	}
+	if u.slow {
+		u.line.slow = &r.sending
+	}
+	var err error
+	u.client, err = client.New(client.Options{
+		ServerURL: url, Session: client.MemorySession(s), HTTPClient: calls, Transport: u.line,
+		Queue: 8192, Window: r.cfg.Window, ConversationWindow: r.cfg.Window, MaxPending: 1_000_000, KeepSent: -1,
+	})
+	return u, err
 }
 
 // groups divides users into groups of a size; a single one that is left joins the last group.
@@ -142,24 +165,37 @@ func groups(users []*user, size int) (out [][]*user) {
 	return out
 }
 
+// addAtOnce is how many members one call may name (a rule of the schema).
+const addAtOnce = 200
+
 // converse makes one conversation of users.
 func converse(ctx context.Context, members []*user) error {
-	others := make([]string, 0, len(members)-1)
-	for _, u := range members[1:] {
-		others = append(others, u.client.User())
+	names := make([]string, len(members))
+	for i, u := range members {
+		names[i] = u.client.User()
 	}
+	founder, others := members[0].client, names[1:]
+	first := others[:min(len(others), addAtOnce)]
 	summary, err := patiently(ctx, func() (*chatv1.ConversationSummary, error) {
 		if len(members) == 2 {
-			return members[0].client.CreateDirect(ctx, others[0])
+			return founder.CreateDirect(ctx, first[0])
 		}
-		return members[0].client.CreateGroup(ctx, "load", others...)
+		return founder.CreateGroup(ctx, "load", first...)
 	})
 	if err != nil {
 		return err
 	}
-	for _, u := range members {
-		u.conversation, u.peers = summary.GetConversation().GetId(), len(members)-1
-		u.client.Track(u.conversation)
+	id := summary.GetConversation().GetId()
+	for more := range slices.Chunk(others[len(first):], addAtOnce) {
+		if _, err := patiently(ctx, func() ([]*chatv1.Member, error) {
+			return founder.AddMembers(ctx, id, chatv1.MemberRole_MEMBER_ROLE_UNSPECIFIED, more...)
+		}); err != nil {
+			return err
+		}
+	}
+	for i, u := range members {
+		u.conversation, u.peers = id, slices.Delete(slices.Clone(names), i, i+1)
+		u.client.Track(id)
 	}
 	return nil
 }
@@ -189,13 +225,61 @@ func (u *user) receive(ctx context.Context) {
 			if event.Seq == body.GetSeq() {
 				u.take(body)
 			}
+		case *client.Gap:
+			u.fill(ctx, body)
+		case *chatv1.Presence:
+			u.run.ledger.heard.Add(1)
 		case client.Live:
-			u.liveOnce.Do(func() { close(u.live) })
+			u.cameBack()
 		case client.Offline:
-			if body.Err != nil {
-				u.run.ledger.reconnects.Add(1)
+			u.wasCut(body.Err)
+		}
+	}
+}
+
+// fill reads what the server left out because the user was too slow for it: late, and not lost.
+func (u *user) fill(ctx context.Context, g *client.Gap) {
+	for after := g.After; after < g.Head; {
+		page, err := patiently(ctx, func() (*chatv1.ListMessagesResponse, error) {
+			return u.client.Messages(ctx, u.conversation, client.Page{After: after, Limit: 200})
+		})
+		if err != nil {
+			return // counts as lost
+		}
+		for _, m := range page.GetMessages() {
+			if after = m.GetSeq(); after <= g.Head {
+				u.take(m)
 			}
 		}
+		if !page.GetHasMore() {
+			return
+		}
+	}
+}
+
+// cameBack notes that the user is live, for the first time or again.
+func (u *user) cameBack() {
+	u.liveOnce.Do(func() { close(u.live) })
+	if !u.lost.IsZero() {
+		l := u.run.ledger
+		l.back.add(u.index, time.Since(u.lost))
+		l.away.Add(-1)
+		u.lost = time.Time{}
+	}
+}
+
+// wasCut notes that the user's stream was lost, or could not be opened again.
+func (u *user) wasCut(why error) {
+	select {
+	case <-u.live:
+	default:
+		return
+	}
+	if why != nil && u.lost.IsZero() {
+		l := u.run.ledger
+		l.reconnects.Add(1)
+		l.away.Add(1)
+		u.lost = time.Now()
 	}
 }
 
@@ -205,8 +289,13 @@ func (u *user) take(m *chatv1.Message) {
 	if !ok || s.run != u.run.id || int(s.sender) == u.index {
 		return
 	}
-	l := &u.run.ledger
-	l.latency.add(u.index, time.Since(u.run.start)-s.due)
+	l := u.run.ledger
+	if took := time.Since(u.run.start) - s.due; !u.slow {
+		l.latency.add(u.index, took)
+		if took >= u.run.cfg.late() {
+			l.late.Add(1)
+		}
+	}
 	l.arrived.Add(1)
 	from := u.got[s.sender]
 	if from == nil {
@@ -233,7 +322,7 @@ func (u *user) send(due time.Duration, done func()) {
 		} else {
 			r.ledger.ackLatency.add(u.index, time.Since(r.start)-due)
 			r.ledger.acknowledged.Add(1)
-			r.ledger.expected.Add(int64(u.peers))
+			r.ledger.expected.Add(int64(len(u.peers)))
 		}
 		done()
 	}})
@@ -286,18 +375,21 @@ func (r *run) sendWithWindow(ctx context.Context) {
 	sending.Wait()
 }
 
-// settle waits until all is answered and has arrived, or nothing has moved for settleFor.
+// hurry ends the slowness of slow readers.
+func (r *run) hurry() { r.hurried.Do(func() { close(r.sending.over) }) }
+
+// settle waits until all is answered and has arrived and all users are there, or nothing has moved for settleFor.
 func (r *run) settle(ctx context.Context) {
 	r.cfg.progress("waiting for what is on its way")
-	l := &r.ledger
+	l := r.ledger
 	still := time.Now()
 	for last := int64(-1); time.Since(still) < settleFor; {
-		answered, arrived := l.acknowledged.Load()+l.refused.Load(), l.arrived.Load()
-		if answered == l.sent.Load() && arrived >= l.expected.Load() {
+		answered, arrived, away := l.acknowledged.Load()+l.refused.Load(), l.arrived.Load(), l.away.Load()
+		if answered == l.sent.Load() && arrived >= l.expected.Load() && away == 0 {
 			return
 		}
-		if answered+arrived != last {
-			last, still = answered+arrived, time.Now()
+		if moved := answered + arrived - away; moved != last {
+			last, still = moved, time.Now()
 		}
 		if !sleep(ctx, 10*time.Millisecond) {
 			return

@@ -35,17 +35,25 @@ func newConnections(cfg *Config) *connections {
 	return &connections{per: cfg.StreamsPerConnection}
 }
 
-// next returns a client for calls and the transport for the streams to a server.
-func (c *connections) next(server string) (*http.Client, client.Transport) {
+// next returns the clients for one more user's calls and streams.
+func (c *connections) next() (calls, streams *http.Client) {
 	if c.used%c.per == 0 {
 		c.clients = append(c.clients, client.NewHTTPClient())
 	}
 	c.used++
-	h := c.clients[len(c.clients)-1]
+	calls = c.clients[len(c.clients)-1]
 	if c.socket != nil {
-		return h, client.NewWebSocketTransport(c.socket, server)
+		return calls, c.socket
 	}
-	return h, client.NewHTTPTransport(h, server)
+	return calls, calls
+}
+
+// transport returns the transport for streams to a server.
+func (c *connections) transport(streams *http.Client, server string) client.Transport {
+	if c.socket != nil {
+		return client.NewWebSocketTransport(streams, server)
+	}
+	return client.NewHTTPTransport(streams, server)
 }
 
 func (c *connections) close() {
@@ -81,13 +89,19 @@ func signUp(ctx context.Context, cfg Config, n int) ([]*client.Session, error) {
 	return sessions, g.Wait()
 }
 
-// patiently repeats what the server asks to repeat later.
+// patience is how long one call is repeated before the run is given up. A server that is only busy answers long before.
+const patience = 30 * time.Second
+
+// patiently repeats what the server asks to repeat later, for as long as there is patience.
 func patiently[T any](ctx context.Context, do func() (T, error)) (T, error) {
-	for {
+	for begin := time.Now(); ; {
 		v, err := do()
 		var e *client.Error
 		if !errors.As(err, &e) || !e.Retryable() {
 			return v, err
+		}
+		if time.Since(begin) > patience {
+			return v, fmt.Errorf("given up after %v: %w", patience, err)
 		}
 		select {
 		case <-time.After(max(e.RetryAfter, 50*time.Millisecond)):

@@ -58,6 +58,7 @@ type Node struct {
 
 	server, metricsServer     *http.Server
 	listener, metricsListener net.Listener // metricsListener: nil: none
+	plain                     *plain       // in front of listener; nil: with TLS
 	created                   string       // the database that didn't exist before
 }
 
@@ -158,6 +159,11 @@ func (n *Node) wire() (err error) {
 		return err
 	}
 	n.server = n.newServer(handler)
+	if n.tls == nil {
+		if n.plain, err = newPlain(n.listener, n.server); err != nil {
+			return err
+		}
+	}
 	n.metricsServer = &http.Server{Handler: n.metrics.handler(), ReadHeaderTimeout: headerTimeout, ErrorLog: n.serverLog()}
 	return nil
 }
@@ -226,6 +232,8 @@ const (
 	// A connection on which nothing comes is pinged after pingAfter, and closed if no answer comes within pingTimeout: streams of clients that
 	// have gone without a word end so.
 	pingAfter, pingTimeout = 30 * time.Second, 15 * time.Second
+	// headerTable is the size of the table that remembers headers of answers: none, for they hardly repeat, and each connection would have one.
+	headerTable = 1
 	// streamReceiveBuffer is what a client may send on a stream before the server takes it.
 	streamReceiveBuffer = 64 << 10
 )
@@ -241,7 +249,7 @@ func (n *Node) newServer(handler http.Handler) *http.Server {
 		ReadHeaderTimeout: headerTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: n.config.HeaderBytes,
 		HTTP2: &http.HTTP2Config{
 			MaxConcurrentStreams: n.config.StreamsPerConnection, SendPingTimeout: pingAfter, PingTimeout: pingTimeout,
-			WriteByteTimeout: n.config.RPC.WriteStall, MaxReceiveBufferPerStream: streamReceiveBuffer,
+			WriteByteTimeout: n.config.RPC.WriteStall, MaxReceiveBufferPerStream: streamReceiveBuffer, MaxEncoderHeaderTableSize: headerTable,
 		},
 	}
 }

@@ -86,7 +86,8 @@ func (n *Node) serve(running *sync.WaitGroup, failed chan<- error) {
 		if n.tls != nil {
 			return n.server.ServeTLS(n.listener, "", "")
 		}
-		return n.server.Serve(n.listener)
+		n.plain.start()
+		return n.server.Serve(n.plain)
 	})
 	if n.metricsListener != nil {
 		start(func() error { return n.metricsServer.Serve(n.metricsListener) })
@@ -122,19 +123,30 @@ func (n *Node) drain(ctx context.Context) error {
 	case <-ctx.Done():
 	}
 	n.rpc.Drain()
-	done := make(chan error, 2)
-	go func() { done <- n.server.Shutdown(ctx) }()
-	go func() { done <- n.rpc.Shutdown(ctx) }()
-	err := errors.Join(n.hub.Drain(ctx, n.config.Drain.Spread), <-done, <-done)
+	done := make(chan error, 1)
+	go func() { done <- n.shutDown(ctx) }()
+	err := errors.Join(n.hub.Drain(ctx, n.config.Drain.Spread), <-done)
 	if err != nil {
 		err = fmt.Errorf("not all requests ended within the grace time: %w", err)
 		n.logger.Warn("cutting off what didn't end within the grace time")
 		_ = n.server.Close() // the listener is closed already
+		if n.plain != nil {
+			n.plain.cut()
+		}
 		late, cancelLate := context.WithTimeout(context.WithoutCancel(ctx), cutOff)
 		defer cancelLate()
 		_ = n.hub.Drain(late, 0) // handlers return soon after their connection is cut
 	}
 	_ = n.metricsServer.Close()
+	return err
+}
+
+// shutDown takes no more connections, and waits until those that are open have ended.
+func (n *Node) shutDown(ctx context.Context) error {
+	err := errors.Join(n.server.Shutdown(ctx), n.rpc.Shutdown(ctx))
+	if n.plain != nil {
+		err = errors.Join(err, n.plain.wait(ctx))
+	}
 	return err
 }
 

@@ -27,6 +27,8 @@ type request struct {
 	// identity and token are set by the gate, before anything that reads them runs.
 	identity account.Identity
 	token    string
+	// connection is set for streams, before their handler runs.
+	connection *connection
 	// outcome is what was answered, for the log and the metrics.
 	outcome atomic.Pointer[outcome]
 }

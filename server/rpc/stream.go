@@ -31,9 +31,9 @@ type wire interface {
 
 // session is one stream of a client, whatever carries it.
 //
-// Goroutines. On a Stream the handler's own reads (stream_requests.go), and one more writes; on a Subscribe the handler's own writes. One more
-// catches the client up and ends then. A timer looks after time. Whichever of them ends the session, it does so through end or stop, and
-// run waits for all.
+// Goroutines. On a Stream the handler's own reads (stream_requests.go), and one more writes while there is something to write: a stream that is silent
+// has none, and saves its stack. On a Subscribe the handler's own writes. One more catches the client up and ends then. A timer looks
+// after time. Whichever of them ends the session, it does so through end or stop, and run waits for all.
 type session struct {
 	server  *Server
 	wire    wire
@@ -42,6 +42,12 @@ type session struct {
 	talks   bool        // the client may say more than hello
 	stream  *hub.Stream // set before any other goroutine starts
 
+	// wakes is 0 while nothing is written, and else counts up with everything that the writer may not have seen. waiting is the writer's.
+	wakes   atomic.Int64
+	waiting []*hub.Frame
+	written chan struct{} // closed when the writer has ended for good
+
+	life      context.Context //nolint:containedctx // of the writers; as long as the session
 	cancel    context.CancelFunc
 	ready     chan struct{} // closed once `ready` is queued
 	readyOnce sync.Once
@@ -54,7 +60,7 @@ type session struct {
 	// Unix nanoseconds; 0: not now.
 	sent    atomic.Int64 // when the last write ended
 	writing atomic.Int64 // since when a write is under way
-	waiting atomic.Int64 // since when the reader waits for the client
+	reading atomic.Int64 // since when the reader waits for the client
 	// dirty: something was said since the last checkpoint.
 	dirty      atomic.Bool
 	checkpoint atomic.Pointer[hub.Frame] // the last one
@@ -77,10 +83,12 @@ type opening struct {
 
 func (s *Server) newSession(ctx context.Context, w wire, talks bool) *session {
 	r := requestFrom(ctx)
-	return &session{
-		server: s, wire: w, request: r, caller: r.identity.Caller, talks: talks,
+	ss := &session{
+		server: s, wire: w, request: r, caller: r.identity.Caller, talks: talks, written: make(chan struct{}),
 		ready: make(chan struct{}), slots: make(chan struct{}, s.limits.Unanswered), watching: make(chan struct{}, 1),
 	}
+	ss.wakes.Store(1) // converse starts the first writer
+	return ss
 }
 
 // open registers the stream with the hub. If it wasn't let in, live is false and err the stream's status: nil also where a goodbye says why. If it was, run
@@ -90,7 +98,11 @@ func (ss *session) open(ctx context.Context, o *opening) (live bool, err error) 
 	if o.positions, err = positions(o.hello.GetPositions(), "hello.positions"); err != nil {
 		return false, ss.refuse(hub.GoodbyeProtocolError, err)
 	}
-	stream, err := s.hub.Open(hub.Options{Caller: ss.caller, Device: o.hello.GetDeviceId(), Attempt: o.hello.GetAttempt()})
+	options := hub.Options{Caller: ss.caller, Device: o.hello.GetDeviceId(), Attempt: o.hello.GetAttempt()}
+	if ss.talks {
+		options.Wake = ss.wake
+	}
+	stream, err := s.hub.Open(options)
 	switch {
 	case errors.Is(err, hub.ErrSuperseded):
 		return false, ss.refuse(hub.GoodbyeSuperseded, nil)
@@ -132,6 +144,7 @@ func (ss *session) status() error {
 // converse runs the session's goroutines and waits for their end. clean: the client said that it goes.
 func (ss *session) converse(ctx context.Context, o *opening) (clean bool) {
 	ctx, ss.cancel = context.WithCancel(ctx)
+	ss.life = ctx
 	var others sync.WaitGroup
 	caughtUp := make(chan struct{})
 	others.Go(func() {
@@ -140,16 +153,22 @@ func (ss *session) converse(ctx context.Context, o *opening) (clean bool) {
 	})
 	ss.startClock(o.expires)
 	if ss.talks {
-		others.Go(func() { ss.guarded(ctx, func() { ss.write(ctx) }) })
+		go ss.write(ctx)
 		clean = ss.listen(ctx, caughtUp)
 	} else {
-		ss.guarded(ctx, func() { ss.write(ctx) })
+		ss.guarded(ctx, func() { ss.writeSteadily(ctx) })
 	}
 	if clean {
 		<-ss.stream.Done() // the writer closes it when all is said
 	}
 	ss.stop()
 	others.Wait()
+	if ss.talks {
+		if ss.stream.Reason() == 0 {
+			ss.stream.Close() // nobody is there to hear more
+		}
+		<-ss.written
+	}
 	ss.mu.Lock()
 	ss.over = true
 	ss.timer.Stop()
@@ -313,8 +332,48 @@ var fin = hub.NewFrame(Encoder{}, nil)
 // idleFrames is the room for frames that a stream without traffic keeps.
 const idleFrames = 16
 
-// write sends what the hub has for the stream, until its end, and closes the stream then: nothing else would take from it.
+// wake sees to it that a writer takes what there is from now on.
+func (ss *session) wake() {
+	if ss.wakes.Add(1) == 1 {
+		go ss.write(ss.life)
+	}
+}
+
+// write sends what the hub has for the stream. It ends when there is no more, and another one begins when there is; at the stream's end, or when
+// something can't be sent, it is the last, and closes the stream.
 func (ss *session) write(ctx context.Context) {
+	last := true
+	ss.guarded(ctx, func() { last = ss.writeAll(ctx) })
+	if last {
+		ss.stream.Close()
+		ss.stop()
+		close(ss.written)
+	}
+}
+
+// writeAll reports whether nothing can be written any more.
+func (ss *session) writeAll(ctx context.Context) (last bool) {
+	for {
+		seen := ss.wakes.Load()
+		var err error
+		if ss.waiting, err = ss.stream.Take(ss.waiting); err != nil {
+			return true
+		}
+		if len(ss.waiting) == 0 {
+			if ss.wakes.CompareAndSwap(seen, 0) {
+				return false
+			}
+			continue
+		}
+		if ss.flush(ctx, ss.waiting) != nil {
+			return true // the client has gone, or was told to go
+		}
+		ss.waiting = emptied(ss.waiting)
+	}
+}
+
+// writeSteadily does what write does, and waits for more until the stream's end.
+func (ss *session) writeSteadily(ctx context.Context) {
 	defer ss.stop()
 	defer ss.stream.Close()
 	var waiting []*hub.Frame
@@ -324,13 +383,19 @@ func (ss *session) write(ctx context.Context) {
 			return
 		}
 		if ss.flush(ctx, waiting) != nil {
-			return // the client has gone, or was told to go
+			return
 		}
-		clear(waiting)
-		if cap(waiting) > idleFrames {
-			waiting = nil
-		}
+		waiting = emptied(waiting)
 	}
+}
+
+// emptied gives back what a burst has left.
+func emptied(frames []*hub.Frame) []*hub.Frame {
+	clear(frames)
+	if cap(frames) > idleFrames {
+		return nil
+	}
+	return frames
 }
 
 // flush sends frames, joined as far as they may be. io.EOF: the client asked for the end.

@@ -37,7 +37,7 @@ func (ss *session) look(expires time.Time) {
 	if at := ss.writing.Load(); at != 0 && since(at) >= l.WriteStall {
 		ss.wire.abortSend()
 	}
-	if at := ss.waiting.Load(); at != 0 && since(at) >= l.Idle {
+	if at := ss.reading.Load(); at != 0 && since(at) >= l.Idle {
 		ss.stream.End(hub.GoodbyeIdle, 0)
 	}
 	if !now.Before(expires) {

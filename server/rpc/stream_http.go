@@ -20,7 +20,7 @@ func (s *Server) streamProcedure() procedure {
 	path := chatv1connect.ChatServiceStreamProcedure
 	options := append(s.options(path), noCompression(), connect.WithReadMaxBytes(s.limits.RequestBytes))
 	h := connect.NewBidiStreamHandler(path, func(ctx context.Context, stream *connect.BidiStream[received[chatv1.StreamRequest], frame]) error {
-		return s.status(ctx, s.stream(ctx, &httpWire{stream: stream, sends: stream, connection: connectionFrom(ctx)}))
+		return s.status(ctx, s.stream(ctx, &httpWire{stream: stream, sends: stream, connection: requestFrom(ctx).connection}))
 	}, options...)
 	return procedure{path, s.connected(h)}
 }
@@ -29,7 +29,7 @@ func (s *Server) subscribeProcedure() procedure {
 	path := chatv1connect.ChatServiceSubscribeProcedure
 	options := append(s.options(path), compression(&s.limits), connect.WithCompressMinBytes(1<<30)) // requests may be compressed, the stream is not
 	h := connect.NewServerStreamHandler(path, func(ctx context.Context, r *connect.Request[received[chatv1.SubscribeRequest]], stream *connect.ServerStream[frame]) error {
-		return s.status(ctx, s.subscribe(ctx, r.Msg, &httpWire{sends: stream, connection: connectionFrom(ctx)}))
+		return s.status(ctx, s.subscribe(ctx, r.Msg, &httpWire{sends: stream, connection: requestFrom(ctx).connection}))
 	}, options...)
 	return procedure{path, s.connected(s.boundedRequest(h))}
 }
@@ -151,25 +151,15 @@ func (c *connection) Read(p []byte) (int, error) {
 	}
 }
 
-type connectionKey struct{}
-
 // connected is in front of streams: it holds their address to its number of them, and keeps the connection for them.
 func (s *Server) connected(next http.Handler) http.Handler {
 	return s.streamLimits(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		next.ServeHTTP(w, withConnection(w, r))
+		// begin has made r: it is nobody else's, and one more copy would last as long as the stream.
+		c := &connection{ResponseController: http.NewResponseController(w), ReadCloser: r.Body}
+		requestFrom(r.Context()).connection = c
+		r.Body = c
+		next.ServeHTTP(w, r)
 	}))
-}
-
-func withConnection(w http.ResponseWriter, r *http.Request) *http.Request {
-	c := &connection{ResponseController: http.NewResponseController(w), ReadCloser: r.Body}
-	r = r.WithContext(context.WithValue(r.Context(), connectionKey{}, c))
-	r.Body = c
-	return r
-}
-
-func connectionFrom(ctx context.Context) *connection {
-	c, _ := ctx.Value(connectionKey{}).(*connection)
-	return c
 }
 
 // httpWire carries a session over HTTP: a Stream over HTTP/2, a Subscribe also over HTTP/1.1.

@@ -23,9 +23,9 @@ func (ss *session) listen(ctx context.Context, caughtUp <-chan struct{}) (clean 
 		return false
 	}
 	for {
-		ss.waiting.Store(time.Now().UnixNano())
+		ss.reading.Store(time.Now().UnixNano())
 		in, err := ss.wire.receive()
-		ss.waiting.Store(0)
+		ss.reading.Store(0)
 		switch {
 		case errors.Is(err, io.EOF):
 			return ss.settle(ctx, caughtUp)

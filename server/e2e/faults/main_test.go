@@ -4,7 +4,10 @@ import (
 	"context"
 	"flag"
 	"fmt"
+	"maps"
 	"os"
+	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -22,8 +25,9 @@ const wanted = 30_000
 // total is what all tests of this process did.
 var total struct {
 	acknowledged, lost, doubled atomic.Int64
-	mu                          sync.Mutex
-	injected                    map[string]int // guarded by mu
+	mu                          sync.Mutex                 // guards what follows
+	injected                    map[string]int             // by fault
+	durations                   map[string][]time.Duration // by what they are of
 }
 
 // inject counts a fault.
@@ -36,11 +40,50 @@ func inject(fault string) {
 	total.injected[fault]++
 }
 
+// took notes how long something took.
+func took(what string, d time.Duration) {
+	total.mu.Lock()
+	defer total.mu.Unlock()
+	if total.durations == nil {
+		total.durations = map[string][]time.Duration{}
+	}
+	total.durations[what] = append(total.durations[what], d)
+}
+
+// back begins the names of what was measured from the end of a fault.
+const back = "back after: "
+
+// slow returns the p99 of what took longer than a limit after a fault was over.
+func slow(limit time.Duration) map[string]time.Duration {
+	total.mu.Lock()
+	defer total.mu.Unlock()
+	out := map[string]time.Duration{}
+	for what, all := range total.durations {
+		if p99 := quantile(all, 99); strings.HasPrefix(what, back) && p99 > limit {
+			out[what] = p99
+		}
+	}
+	return out
+}
+
+// quantile returns the time within which so many of a hundred were. It sorts them.
+func quantile(all []time.Duration, percent int) time.Duration {
+	slices.Sort(all)
+	return all[(len(all)-1)*percent/100]
+}
+
 func summary() string {
 	total.mu.Lock()
 	defer total.mu.Unlock()
-	return fmt.Sprintf("injected %v; acknowledged %d, lost %d, doubled %d",
+	var b strings.Builder
+	fmt.Fprintf(&b, "injected %v; acknowledged %d, lost %d, doubled %d",
 		total.injected, total.acknowledged.Load(), total.lost.Load(), total.doubled.Load())
+	for _, what := range slices.Sorted(maps.Keys(total.durations)) {
+		all := total.durations[what]
+		fmt.Fprintf(&b, "\n  %-60s p50 %5.2f s, p99 %5.2f s, longest %5.2f s of %d",
+			what, quantile(all, 50).Seconds(), quantile(all, 99).Seconds(), quantile(all, 100).Seconds(), len(all))
+	}
+	return b.String()
 }
 
 func TestMain(m *testing.M) {

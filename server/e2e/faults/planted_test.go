@@ -2,7 +2,6 @@ package faults
 
 import (
 	"fmt"
-	"slices"
 	"testing"
 	"time"
 
@@ -22,52 +21,109 @@ const plantedPatience = 3 * time.Second
 func TestCheckerFindsPlantedFaults(t *testing.T) {
 	tests := []struct {
 		fault planted.Name
-		want  []history.Invariant // one of them
+		want  history.Invariant
 		disk  int
-		do    func(*testing.T, *Server, *fleet.Fleet)
+		do    func(*testing.T, *victim)
 	}{
-		{planted.AckBeforeCommit, []history.Invariant{history.AckedStored}, 32 << 20, sendToFullDisk},
-		{planted.SeqOutsideLock, []history.Invariant{history.InOrder}, 0, sendTwice},
-		{planted.DropBatches, []history.Invariant{history.InOrder}, 0, sendAlone},
-		{planted.RetryStoresAgain, []history.Invariant{history.Once}, 0, sendTwice},
-		{planted.FanOutReordered, []history.Invariant{history.InOrder}, 0, sendMany},
-		{planted.StaleMembership, []history.Invariant{history.RemovedHears}, 0, removeAndSend},
-		{planted.PageOffByOne, []history.Invariant{history.WholePages}, 0, readBack},
-		{planted.ResumeFromNext, []history.Invariant{history.ExactResume}, 0, missSome},
-		{planted.RemovedStays, []history.Invariant{history.RemovedHears}, 0, removeAndSend},
-		{planted.ReceiptGoesBack, []history.Invariant{history.MarksGrow}, 0, markBack},
+		{planted.AckBeforeCommit, history.AckedStored, 32 << 20, sendToFullDisk},
+		{planted.SeqOutsideLock, history.InOrder, 0, sendTwice},
+		{planted.DropBatches, history.InOrder, 0, sendAlone},
+		{planted.RetryStoresAgain, history.Once, 0, sendTwice},
+		{planted.FanOutReordered, history.InOrder, 0, sendMany},
+		{planted.StaleMembership, history.RemovedHears, 0, removeAndSend},
+		{planted.PageOffByOne, history.WholePages, 0, readBack},
+		{planted.ResumeFromNext, history.ExactResume, 0, missSome},
+		{planted.RemovedStays, history.RemovedHears, 0, removeAndSend},
+		{planted.ReceiptGoesBack, history.MarksGrow, 0, runScripts},
 	}
 	for _, tt := range tests {
 		for _, binary := range []string{"plantedbugs", ""} {
 			t.Run(fmt.Sprintf("%s/with=%t", tt.fault, binary != ""), func(t *testing.T) {
 				s := Start(t, Options{Binary: Binary(t, binary), Env: []string{"NATTERJACK_PLANTED=" + string(tt.fault)}, DiskBytes: tt.disk})
-				f := populated(t, s.URL, fleet.Shape{Users: 3, Devices: 1})
-				if err := f.AwaitLive(limit(t)); err != nil {
-					t.Fatal(err)
-				}
-				tt.do(t, s, f)
+				v := newVictim(t, s.URL)
+				v.server = s
+				tt.do(t, v)
 				if binary == "" {
-					judge(t, f)
+					judge(t, v.Fleet)
 					return
 				}
-				run, err := f.Settle(limit(t), plantedPatience)
-				if err != nil {
-					t.Fatal(err)
-				}
-				r := history.Check(run)
-				if !slices.ContainsFunc(tt.want, func(i history.Invariant) bool { return r.Count(i) > 0 }) {
-					t.Fatalf("want one of %v, got: %v", tt.want, r)
-				}
-				t.Logf("found: %v, for example %v", r.Broken(), r.Violations[0])
+				v.wantFound(t, tt.want)
 			})
 		}
 	}
 }
 
-// raw returns a device of the first user without the Go client, which would hide much.
-func raw(t *testing.T, u *fleet.User) *fleet.Raw {
+// TestCheckerFindsPlantedFaultsOverTwoNodes does the same with faults that are different, or harder to see, where users are on several nodes. That nothing is found
+// without them is what all other tests over two nodes show.
+func TestCheckerFindsPlantedFaultsOverTwoNodes(t *testing.T) {
+	t.Parallel()
+	tests := []struct {
+		fault planted.Name
+		want  history.Invariant
+		do    func(*testing.T, *victim)
+	}{
+		{planted.DropFrames, history.InOrder, sendAlone},
+		{planted.StaleMembership, history.RemovedHears, removeAndSend},
+		{planted.FanOutReordered, history.InOrder, sendMany},
+		{planted.RetryStoresAgain, history.Once, sendTwice},
+	}
+	for _, tt := range tests {
+		t.Run(string(tt.fault), func(t *testing.T) {
+			in := StartInstallation(t, InstallationOptions{
+				Binary: Binary(t, "plantedbugs"), Env: func(int) []string { return []string{"NATTERJACK_PLANTED=" + string(tt.fault)} },
+			})
+			v := newVictim(t, in.Nodes[0].URL, in.Nodes[1].URL)
+			tt.do(t, v)
+			v.wantFound(t, tt.want)
+		})
+	}
+}
+
+// victim is what a planted fault is looked for in: three users with a device each, the first one on the first node and the others on the last.
+type victim struct {
+	*fleet.Fleet
+	server *Server // the only one; nil: there are several
+	urls   []string
+}
+
+func newVictim(t *testing.T, urls ...string) *victim {
 	t.Helper()
-	r, err := u.Raw(limit(t), "raw", fleet.Connect, "")
+	v := &victim{urls: urls}
+	v.Fleet = populated(t, urls[0], fleet.Shape{Users: 3, Devices: 1, Options: func(user, _ int) fleet.DeviceOptions {
+		return fleet.DeviceOptions{URL: v.at(user)}
+	}})
+	if err := v.AwaitLive(limit(t)); err != nil {
+		t.Fatal(err)
+	}
+	return v
+}
+
+// at returns the URL of a user's node.
+func (v *victim) at(user int) string {
+	if user == 0 {
+		return v.urls[0]
+	}
+	return v.urls[len(v.urls)-1]
+}
+
+// wantFound expects that the checker names a fault by what it breaks.
+func (v *victim) wantFound(t *testing.T, want history.Invariant) {
+	t.Helper()
+	run, err := v.Settle(limit(t), plantedPatience)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := history.Check(run)
+	if r.Count(want) == 0 {
+		t.Fatalf("want %v, got: %v", want, r)
+	}
+	t.Logf("found: %v, for example %v", r.Broken(), r.Violations[0])
+}
+
+// raw returns a device of a user, at their node, without the Go client, which would hide much.
+func (v *victim) raw(t *testing.T, user int) *fleet.Raw {
+	t.Helper()
+	r, err := v.Users()[user].Raw(limit(t), "raw", fleet.Connect, v.at(user))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -75,44 +131,44 @@ func raw(t *testing.T, u *fleet.User) *fleet.Raw {
 	return r
 }
 
-func sendToFullDisk(t *testing.T, s *Server, f *fleet.Fleet) {
-	r := raw(t, f.Users()[0])
-	remove := s.Ballast()
-	_ = fill(limit(t), r, f.Rooms()[0], 300) // with the fault, nothing is ever refused
+func sendToFullDisk(t *testing.T, v *victim) {
+	r := v.raw(t, 0)
+	remove := v.server.Ballast()
+	_ = fill(limit(t), r, v.Rooms()[0], 300) // with the fault, nothing is ever refused
 	remove()
 }
 
-func sendTwice(t *testing.T, _ *Server, f *fleet.Fleet) {
-	r := raw(t, f.Users()[0])
+func sendTwice(t *testing.T, v *victim) {
+	r := v.raw(t, 0)
 	for range 5 {
 		id := uuid.NewString()
 		for range 2 {
-			if _, err := r.Send(limit(t), f.Rooms()[0], id, "twice"); err != nil {
+			if _, err := r.Send(limit(t), v.Rooms()[0], id, "twice"); err != nil {
 				t.Fatal(err)
 			}
 		}
 	}
 }
 
-func sendMany(t *testing.T, _ *Server, f *fleet.Fleet) {
-	if err := f.Run(limit(t), fleet.Work{Seed: 13, Sends: 2500, Pipeline: 2}); err != nil {
+func sendMany(t *testing.T, v *victim) {
+	if err := v.Run(limit(t), fleet.Work{Seed: 13, Sends: 2500, Pipeline: 2}); err != nil {
 		t.Fatal(err)
 	}
 }
 
 // sendAlone sends one message after another, so that each is a batch of its own.
-func sendAlone(t *testing.T, _ *Server, f *fleet.Fleet) {
-	if err := f.RunOn(limit(t), f.Devices()[:1], fleet.Work{Seed: 14, Sends: 1100, Pipeline: 1, SendOnly: true}); err != nil {
+func sendAlone(t *testing.T, v *victim) {
+	if err := v.RunOn(limit(t), v.Devices()[:1], fleet.Work{Seed: 14, Sends: 1100, Pipeline: 1, SendOnly: true}); err != nil {
 		t.Fatal(err)
 	}
 }
 
-func removeAndSend(t *testing.T, _ *Server, f *fleet.Fleet) {
-	ctx, room, owner, guest := limit(t), f.Rooms()[0], f.Devices()[0], raw(t, f.Users()[2])
+func removeAndSend(t *testing.T, v *victim) {
+	ctx, room, owner, guest := limit(t), v.Rooms()[0], v.Devices()[0], v.raw(t, 2)
 	if _, err := guest.Send(ctx, room, uuid.NewString(), "as a member"); err != nil {
 		t.Fatal(err)
 	}
-	if err := owner.Remove(ctx, room, f.Users()[2]); err != nil {
+	if err := owner.Remove(ctx, room, v.Users()[2]); err != nil {
 		t.Fatal(err)
 	}
 	_, _ = guest.Send(ctx, room, uuid.NewString(), "as none") // refused, but for the fault
@@ -121,8 +177,8 @@ func removeAndSend(t *testing.T, _ *Server, f *fleet.Fleet) {
 	}
 }
 
-func readBack(t *testing.T, _ *Server, f *fleet.Fleet) {
-	ctx, room, d := limit(t), f.Rooms()[0], f.Devices()[0]
+func readBack(t *testing.T, v *victim) {
+	ctx, room, d := limit(t), v.Rooms()[0], v.Devices()[0]
 	for i := range 12 {
 		if _, err := d.SendWait(ctx, room, fmt.Sprint(i)); err != nil {
 			t.Fatal(err)
@@ -140,10 +196,10 @@ func readBack(t *testing.T, _ *Server, f *fleet.Fleet) {
 	}
 }
 
-func missSome(t *testing.T, _ *Server, f *fleet.Fleet) {
-	ctx, room, d := limit(t), f.Rooms()[0], f.Devices()[0]
+func missSome(t *testing.T, v *victim) {
+	ctx, room, d := limit(t), v.Rooms()[0], v.Devices()[0]
 	at := fleet.Place{Conversation: room, Seq: 2} // how the group was made
-	r := raw(t, f.Users()[1])
+	r := v.raw(t, 1)
 	for i := range 5 {
 		if _, err := d.SendWait(ctx, room, fmt.Sprint(i)); err != nil {
 			t.Fatal(err)
@@ -155,19 +211,5 @@ func missSome(t *testing.T, _ *Server, f *fleet.Fleet) {
 	}
 }
 
-func markBack(t *testing.T, _ *Server, f *fleet.Fleet) {
-	ctx, room, r := limit(t), f.Rooms()[0], raw(t, f.Users()[1])
-	var seqs []int64
-	for i := range 4 {
-		seq, err := f.Devices()[0].SendWait(ctx, room, fmt.Sprint(i))
-		if err != nil {
-			t.Fatal(err)
-		}
-		seqs = append(seqs, seq)
-	}
-	for _, i := range []int{3, 1} {
-		if _, err := r.MarkRead(ctx, room, seqs[i]); err != nil {
-			t.Fatal(err)
-		}
-	}
-}
+// runScripts has users mark back, among what else scripts do.
+func runScripts(t *testing.T, v *victim) { scripts(t, v.Fleet, v.urls[0], 8)() }

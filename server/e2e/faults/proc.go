@@ -1,11 +1,9 @@
 package faults
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -17,6 +15,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/natterjack-chat/natterjack/server/internal/testservers"
 )
 
 // Patience is how long tests wait for what has to come: long enough for a busy machine, so that running out of it is a fault.
@@ -106,7 +106,7 @@ func Start(t testing.TB, o Options) *Server {
 	if o.Binary == "" {
 		o.Binary = Binary(t, "")
 	}
-	s := &Server{t: t, options: o, dir: t.TempDir(), port: freePort(t), log: &tail{}}
+	s := &Server{t: t, options: o, dir: t.TempDir(), port: testservers.FreePort(), log: &tail{}}
 	s.URL = "http://127.0.0.1:" + strconv.Itoa(s.port)
 	t.Cleanup(func() {
 		s.Kill()
@@ -116,17 +116,6 @@ func Start(t testing.TB, o Options) *Server {
 	})
 	s.Start()
 	return s
-}
-
-// freePort returns a port that nobody listens on. Others may take it before the server does; then starting fails.
-func freePort(t testing.TB) int {
-	t.Helper()
-	l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = l.Close() }()
-	return l.Addr().(*net.TCPAddr).Port //nolint:forcetypeassert // a TCP listener
 }
 
 // Start starts the process, again after it has ended, and waits until it is ready.
@@ -182,6 +171,9 @@ func needMounts(t testing.TB) {
 	}
 }
 
+// PID is the number of the process. There has to be one.
+func (s *Server) PID() int { return s.cmd.Process.Pid }
+
 // Ready reports whether the server says that it is ready.
 func (s *Server) Ready() bool {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
@@ -196,6 +188,19 @@ func (s *Server) Ready() bool {
 	}
 	_ = resp.Body.Close()
 	return resp.StatusCode == http.StatusOK
+}
+
+// Running reports whether the process is there.
+func (s *Server) Running() bool {
+	if s.cmd == nil {
+		return false
+	}
+	select {
+	case <-s.exited:
+		return false
+	default:
+		return true
+	}
 }
 
 // Kill ends the process at once (kill -9) and waits until it is gone. Does nothing where there is none.
@@ -262,26 +267,7 @@ func (s *Server) Ballast() (remove func()) {
 	s.t.Helper()
 	// The mount is the process's own: only it can see it.
 	path := filepath.Join(fmt.Sprintf("/proc/%d/root", s.cmd.Process.Pid), s.dir, "ballast")
-	f, err := os.Create(path)
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	chunk := bytes.Repeat([]byte{1}, 4096)
-	for err == nil {
-		_, err = f.Write(chunk)
-	}
-	if !errors.Is(err, syscall.ENOSPC) {
-		s.t.Fatal(err)
-	}
-	if err := f.Close(); err != nil && !errors.Is(err, syscall.ENOSPC) {
-		s.t.Fatal(err)
-	}
-	return func() {
-		s.t.Helper()
-		if err := os.Remove(path); err != nil {
-			s.t.Fatal(err)
-		}
-	}
+	return fillUp(s.t, path)
 }
 
 // tail keeps the end of a log. Safe for concurrent use.

@@ -23,38 +23,46 @@ type Wire struct {
 	Delay time.Duration
 }
 
-// Proxy stands between clients and a server. Safe for concurrent use. It ends with the test.
+// mode is what a proxy does with all connections.
+type mode int32
+
+const (
+	passing  mode = iota
+	silent        // what is sent gets lost, and connections stay open
+	refusing      // there are no connections
+)
+
+// Proxy stands between clients and a server, or several of which any will do. Safe for concurrent use. It ends with the test.
 type Proxy struct {
 	URL string
 	// Cuts counts the connections that were cut.
 	Cuts atomic.Int64
 
-	target   string
+	targets  []string
 	listener net.Listener
 	running  sync.WaitGroup
 	ctx      context.Context //nolint:containedctx // ends with the test
+	mode     atomic.Int32    // changed with mu held, so that it is the same for all connections that are cut
 
-	mu    sync.Mutex // guards what follows
-	wire  func() Wire
-	conns map[*net.TCPConn]struct{}
+	mu     sync.Mutex // guards what follows
+	wire   func() Wire
+	conns  map[*net.TCPConn]string // either end, with the target
+	evaded map[string]bool         // by target
 }
 
-// NewProxy returns a proxy for the server at a URL.
-func NewProxy(t testing.TB, server string) *Proxy {
+// NewProxy returns a proxy for the servers at some URLs. A connection goes to the first one that takes it, as over a load balancer.
+func NewProxy(t testing.TB, servers ...string) *Proxy {
 	t.Helper()
-	u, err := url.Parse(server)
-	if err != nil {
-		t.Fatal(err)
-	}
-	l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
 	ctx, cancel := context.WithCancel(context.Background())
-	p := &Proxy{
-		URL: "http://" + l.Addr().String(), target: u.Host, listener: l, ctx: ctx,
-		wire: func() Wire { return Wire{} }, conns: map[*net.TCPConn]struct{}{},
+	p := &Proxy{ctx: ctx, wire: func() Wire { return Wire{} }, conns: map[*net.TCPConn]string{}, evaded: map[string]bool{}}
+	for _, server := range servers {
+		p.targets = append(p.targets, host(server))
 	}
+	var err error
+	if p.listener, err = (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0"); err != nil {
+		t.Fatal(err)
+	}
+	p.URL = "http://" + p.listener.Addr().String()
 	p.running.Go(p.accept)
 	t.Cleanup(func() {
 		cancel()
@@ -77,10 +85,64 @@ func (p *Proxy) Set(wire func() Wire) {
 	p.wire = wire
 }
 
+// host returns the address in a URL, which is well formed.
+func host(server string) string {
+	u, err := url.Parse(server)
+	if err != nil {
+		panic(err)
+	}
+	return u.Host
+}
+
+// Evade cuts the connections to one of the servers and makes no others until Return, as a load balancer does once it notices that a server doesn't answer.
+func (p *Proxy) Evade(server string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.evaded[host(server)] = true
+	for c, target := range p.conns {
+		if target == host(server) {
+			reset(c)
+		}
+	}
+}
+
+// Return ends Evade. Connections stay where they are.
+func (p *Proxy) Return(server string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	delete(p.evaded, host(server))
+}
+
+// Silence loses all that is sent from now on, either way, until Mend. Nobody is told: it is as when a cable is cut.
+func (p *Proxy) Silence() { p.mode.Store(int32(silent)) }
+
+// Refuse cuts all connections and takes no others until Mend.
+func (p *Proxy) Refuse() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.mode.Store(int32(refusing))
+	p.cutAll()
+}
+
+// Mend passes on what comes, on new connections: those of which something was lost are cut.
+func (p *Proxy) Mend() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.cutAll()
+	p.mode.Store(int32(passing))
+}
+
+func (p *Proxy) is(m mode) bool { return p.mode.Load() == int32(m) }
+
 // CutAll cuts all connections.
 func (p *Proxy) CutAll() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	p.cutAll()
+}
+
+// cutAll is CutAll; mu is held.
+func (p *Proxy) cutAll() {
 	for c := range p.conns {
 		reset(c)
 	}
@@ -103,17 +165,41 @@ func (p *Proxy) accept() {
 	}
 }
 
-func (p *Proxy) serve(client *net.TCPConn) {
+// dial connects to the first server that takes it; nil: none does.
+func (p *Proxy) dial() (c *net.TCPConn, target string) {
 	var d net.Dialer
-	c, err := d.DialContext(p.ctx, "tcp", p.target)
-	if err != nil {
+	for _, target := range p.targets {
+		if p.evades(target) {
+			continue
+		}
+		if c, err := d.DialContext(p.ctx, "tcp", target); err == nil {
+			return c.(*net.TCPConn), target //nolint:forcetypeassert // dialled as TCP
+		}
+	}
+	return nil, ""
+}
+
+func (p *Proxy) evades(target string) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.evaded[target]
+}
+
+func (p *Proxy) serve(client *net.TCPConn) {
+	server, target := p.dial()
+	if server == nil {
 		reset(client)
 		return
 	}
-	server := c.(*net.TCPConn) //nolint:forcetypeassert // dialled as TCP
 	p.mu.Lock()
+	if p.is(refusing) || p.evaded[target] {
+		p.mu.Unlock()
+		reset(client)
+		reset(server)
+		return
+	}
 	wire := p.wire()
-	p.conns[client], p.conns[server] = struct{}{}, struct{}{}
+	p.conns[client], p.conns[server] = target, target
 	p.mu.Unlock()
 	defer func() {
 		p.mu.Lock()
@@ -137,6 +223,9 @@ func (p *Proxy) pass(to, from *net.TCPConn, w Wire, cut int64) {
 			case <-time.After(w.Delay):
 			case <-p.ctx.Done():
 			}
+		}
+		if err == nil && p.is(silent) {
+			continue
 		}
 		data := buf[:n]
 		if cut > 0 && passed+int64(n) >= cut {

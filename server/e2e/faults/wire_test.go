@@ -100,16 +100,23 @@ func cutEverywhere(t *testing.T, f *fleet.Fleet, p *Proxy, room string, protocol
 	}
 }
 
-// TestOneIDFiftyTimes sends one client_message_id fifty times at once, over all protocols and streams, several times.
+// TestOneIDFiftyTimes sends one client_message_id fifty times at once, over all protocols, several times.
 func TestOneIDFiftyTimes(t *testing.T) {
 	s := Start(t, Options{})
 	f := populated(t, s.URL, fleet.Shape{Users: 2, Devices: 1})
+	sendFiftyTimes(t, f, s.URL)
+	judge(t, f)
+}
+
+// sendFiftyTimes spreads the sends over the servers at some URLs.
+func sendFiftyTimes(t *testing.T, f *fleet.Fleet, urls ...string) {
+	t.Helper()
 	ctx, user, room := limit(t), f.Users()[0], f.Rooms()[0]
 	senders := make([]*fleet.Raw, 50)
 	for i := range senders {
 		var err error
-		protocol := fleet.Protocols[i%len(fleet.Protocols)]
-		if senders[i], err = user.Raw(ctx, fmt.Sprintf("%s %d", protocol, i), protocol, ""); err != nil {
+		protocol := fleet.Protocols[i/len(urls)%len(fleet.Protocols)]
+		if senders[i], err = user.Raw(ctx, fmt.Sprintf("%s %d", protocol, i), protocol, urls[i%len(urls)]); err != nil {
 			t.Fatal(err)
 		}
 		defer senders[i].Close()
@@ -130,7 +137,6 @@ func TestOneIDFiftyTimes(t *testing.T) {
 			}
 		}
 	}
-	judge(t, f)
 }
 
 // TestManyWriters has 64 devices write into one conversation, while readers follow it by pages and by one-way streams that they open
@@ -138,12 +144,19 @@ func TestOneIDFiftyTimes(t *testing.T) {
 func TestManyWriters(t *testing.T) {
 	s := Start(t, Options{})
 	f := populated(t, s.URL, fleet.Shape{Users: 4, Devices: 16})
+	writeTogether(t, f, s.URL)
+	judge(t, f)
+}
+
+// writeTogether spreads the readers over the servers at some URLs; where the writers are is the fleet's business.
+func writeTogether(t *testing.T, f *fleet.Fleet, urls ...string) {
+	t.Helper()
 	room := f.Rooms()[0]
 	ctx, stop := context.WithCancel(limit(t))
 	var reading sync.WaitGroup
 	var read atomic.Int64
 	for i, u := range f.Users() {
-		r, err := u.Raw(ctx, "reader", fleet.Protocols[i], "")
+		r, err := u.Raw(ctx, "reader", fleet.Protocols[i], urls[i%len(urls)])
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -159,7 +172,6 @@ func TestManyWriters(t *testing.T) {
 	}
 	inject("64 writers")
 	t.Logf("readers got %d messages", read.Load())
-	judge(t, f)
 }
 
 // tailPages reads history forwards, page by page, until ctx ends.

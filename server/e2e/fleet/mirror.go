@@ -16,14 +16,14 @@ type Mirror struct {
 
 	mu       sync.Mutex // guards what follows
 	views    map[string]*history.View
-	titles   map[string]int64 // the seq by which each title was set
-	presence map[string]chatv1.PresenceState
+	titles   map[string]int64                  // the seq by which each title was set
+	presence map[string][]chatv1.PresenceState // all that was told, the newest last
 	live     bool
 	messages int // handed over as new
 }
 
 func newMirror(user func() string) *Mirror {
-	return &Mirror{user: user, views: map[string]*history.View{}, titles: map[string]int64{}, presence: map[string]chatv1.PresenceState{}}
+	return &Mirror{user: user, views: map[string]*history.View{}, titles: map[string]int64{}, presence: map[string][]chatv1.PresenceState{}}
 }
 
 func (m *Mirror) view(id string) *history.View {
@@ -56,7 +56,7 @@ func (m *Mirror) apply(e client.Event) {
 	case *chatv1.Receipt:
 		mark(m.view(e.Conversation), toMarks(b))
 	case *chatv1.Presence:
-		m.presence[b.GetUserId()] = b.GetState()
+		m.presence[b.GetUserId()] = append(m.presence[b.GetUserId()], b.GetState())
 	case *client.Gone:
 		m.drop(e.Conversation)
 	case *client.Reset:
@@ -155,9 +155,15 @@ func (m *Mirror) Live() bool {
 
 // Online reports whether a watched user was last seen online.
 func (m *Mirror) Online(user string) bool {
+	states := m.Presence(user)
+	return len(states) > 0 && states[len(states)-1] == chatv1.PresenceState_PRESENCE_STATE_ONLINE
+}
+
+// Presence returns all that was told of a watched user so far, the newest last.
+func (m *Mirror) Presence(user string) []chatv1.PresenceState {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return m.presence[user] == chatv1.PresenceState_PRESENCE_STATE_ONLINE
+	return slices.Clone(m.presence[user])
 }
 
 // peers returns the members of all conversations.

@@ -1,4 +1,5 @@
-// Package planted holds known faults for the test that the checker of recorded histories finds each of them (e2e/faults).
+// Package planted holds known faults for the test that the checker of recorded histories finds each of them (e2e/faults), and moments at which
+// a server dies.
 //
 // A place in the server where a fault can be switched on reads
 //
@@ -19,6 +20,10 @@ const (
 	SeqOutsideLock Name = "seq-outside-lock"
 	// DropBatches loses one batch in a thousand on its way to the streams, with the checks of positions off.
 	DropBatches Name = "drop-batches"
+	// DropFrames loses one batch in twenty of those that other nodes have told, with the checks of positions off.
+	DropFrames Name = "drop-frames"
+	// DieUnpublished is no fault: the server is killed now and then when a message has been committed and nobody knows of it yet.
+	DieUnpublished Name = "die-unpublished"
 	// RetryStoresAgain stores a message again that is sent again.
 	RetryStoresAgain Name = "retry-stores-again"
 	// FanOutReordered lets an event overtake another now and then.

@@ -81,7 +81,7 @@ func (s *Server) launch(account *syscall.Credential) error {
 	}
 	var err error
 	for range 5 { // someone else may take the port first
-		port := freePort()
+		port := FreePort()
 		s.Addr = net.JoinHostPort("127.0.0.1", strconv.Itoa(port))
 		if s.guard, err = newGuard(s.dir, s.kind, port, account); err != nil {
 			return err
@@ -203,9 +203,9 @@ func alive(pid int) bool {
 	return !bytes.HasPrefix(stat[bytes.LastIndexByte(stat, ')')+1:], []byte(" Z"))
 }
 
-// freePort returns a port that nobody listens on, below those that the system gives to outgoing connections: a client that keeps dialling
+// FreePort returns a port of the loopback interface that nobody listens on, below those that the system gives to outgoing connections: a client that keeps dialling
 // a stopped server on one of those connects to itself sooner or later, and then the server can't come back.
-func freePort() int {
+func FreePort() int {
 	for {
 		port := 20000 + rand.IntN(12000)
 		l, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
@@ -234,6 +234,15 @@ func servant() (*syscall.Credential, error) {
 		}
 	}
 	return nil, errors.New("there is neither a user postgres nor a user nobody to run the server as")
+}
+
+// Owner returns the ids of the user and the group that servers run as.
+func Owner() (uid, gid int, err error) {
+	account, err := servant()
+	if err != nil || account == nil {
+		return os.Getuid(), os.Getgid(), err
+	}
+	return int(account.Uid), int(account.Gid), nil
 }
 
 //go:embed guard.sh

@@ -29,7 +29,7 @@ self.addEventListener("fetch", (event) => {
     return;
   }
   if (request.mode === "navigate" && page.test(url.pathname)) {
-    event.respondWith(fromCache("/").then((kept) => kept ?? fetch(request)));
+    event.respondWith(fromCache("/index.html").then((kept) => kept ?? fetch(request)));
   } else if (shell.includes(url.pathname) || url.pathname.startsWith("/assets/")) {
     event.respondWith(asset(request));
   }

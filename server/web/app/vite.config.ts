@@ -1,14 +1,16 @@
 import { fileURLToPath } from "node:url";
 import react from "@vitejs/plugin-react";
 import { defineConfig } from "vitest/config";
-import { precompressed, serviceWorker } from "./build.ts";
+import { budget, precompressed, serviceWorker } from "./build.ts";
 
 const server = process.env.NATTERJACK_URL ?? "http://localhost:8080";
 
 export default defineConfig({
-  plugins: [react(), serviceWorker(), precompressed()],
+  plugins: [react(), serviceWorker(), precompressed(), budget()],
   resolve: {
     // The client's sources, so that what the app does not use of it stays out, and one build is enough.
+    // The generated code is outside of this folder, and takes its runtime from here like everything else: one copy.
+    dedupe: ["@bufbuild/protobuf"],
     alias: { "@natterjack/client": fileURLToPath(new URL("../client/src/index.ts", import.meta.url)) },
   },
   server: {
@@ -22,7 +24,7 @@ export default defineConfig({
     // The Content-Security-Policy allows no script and no style within the page.
     assetsInlineLimit: 0,
     modulePreload: { polyfill: false },
-    manifest: true,
+    rolldownOptions: { checks: { pluginTimings: false } },
   },
-  test: { environment: "happy-dom", include: ["test/**/*.test.{ts,tsx}"] },
+  test: { environment: "happy-dom", include: ["{src,test}/**/*.test.{ts,tsx}"] },
 });

@@ -1,4 +1,4 @@
-import { lazy, Suspense, useEffect } from "react";
+import { lazy, Suspense, useEffect, useRef } from "react";
 import { useLocation, useSearch } from "wouter";
 import { ConnectionBanner } from "./ConnectionBanner.tsx";
 import { Conversations } from "./list/Conversations.tsx";
@@ -24,15 +24,23 @@ export function Shell() {
     }
   }, [lost, navigate]);
   const open = "id" in place ? place.id : undefined;
+  const view = viewOf(place);
+  const panes = useRef<HTMLDivElement>(null);
+  // biome-ignore lint/correctness/useExhaustiveDependencies: what is on screen has changed
+  useEffect(() => {
+    if (focusIsLost()) {
+      panes.current?.querySelector<HTMLElement>(`[data-pane=${view}]`)?.focus();
+    }
+  }, [view, open]);
   return (
     <div className={styles.frame}>
       <Title open={open} />
       <ConnectionBanner />
-      <div className={styles.panes} data-view={viewOf(place)}>
-        <nav className={cx(styles.pane, styles.list)} aria-label="Conversations">
+      <div ref={panes} className={styles.panes} data-view={view}>
+        <nav className={cx(styles.pane, styles.list)} data-pane="list" tabIndex={-1} aria-label="Conversations">
           <Conversations open={open} details={place.view === "details"} />
         </nav>
-        <main className={cx(styles.pane, styles.main)}>
+        <main className={cx(styles.pane, styles.main)} data-pane="main" tabIndex={-1}>
           <Suspense fallback={<Waiting />}>
             {open !== undefined && <Conversation key={open} id={open} {...("at" in place && { at: place.at })} />}
             {place.view === "settings" && <Settings />}
@@ -40,7 +48,7 @@ export function Shell() {
           </Suspense>
         </main>
         {place.view === "details" && (
-          <aside className={cx(styles.pane, styles.details)} aria-label="Details">
+          <aside className={cx(styles.pane, styles.details)} data-pane="details" tabIndex={-1} aria-label="Details">
             <Suspense fallback={<Waiting />}>
               <Details key={place.id} id={place.id} />
             </Suspense>
@@ -61,6 +69,12 @@ function viewOf(place: Place): "list" | "main" | "details" {
     default:
       return "list";
   }
+}
+
+/** Whether what had the focus is gone, or in a pane that is not on screen: the keyboard and screen readers would have to begin at the top. */
+function focusIsLost(): boolean {
+  const { activeElement, body } = document;
+  return activeElement === null || activeElement === body || !activeElement.checkVisibility({ visibilityProperty: true });
 }
 
 function NothingOpen() {

@@ -1,6 +1,7 @@
 /** The way from components to the client: one Chat in a context, and hooks that draw anew when what they read has changed. */
 
-import type { Account, Chat, ChatError, Conversation, Member, Observable, Presence, User } from "@natterjack/client";
+import type { Account, Chat, Conversation, Member, Observable, Presence, User } from "@natterjack/client";
+import { isChatError } from "@natterjack/client";
 import { createContext, useContext, useMemo, useSyncExternalStore } from "react";
 
 export const ChatContext = createContext<Chat | undefined>(undefined);
@@ -70,10 +71,15 @@ export function usePresence(userId: string | undefined): Presence {
   return useObservable(useMemo(() => (userId === undefined ? nobody : chat.presence(userId)), [chat, userId]));
 }
 
-/** Whether something was thrown by the client, with a code and a text for people. */
-export function isChatError(error: unknown): error is ChatError {
-  return error instanceof Error && "code" in error && "reason" in error;
-}
+/** The server's rules for what people write into fields, in their words; its own are for programmers. */
+const fieldRules: Readonly<Record<string, string>> = {
+  username: "3 to 32 letters, digits, dots, dashes and underscores, beginning with a letter or digit.",
+  password: "8 characters at least, and not more than fit into 256 bytes.",
+  new_password: "8 characters at least, and not more than fit into 256 bytes.",
+  display_name: "64 characters at most, one of which has to show, and none that turn the direction of what follows.",
+  title: "128 characters at most, one of which has to show, and none that turn the direction of what follows.",
+  avatar_url: "The address of a picture that begins with https://, or nothing.",
+};
 
 /** What to tell people about something that went wrong. */
 export function explain(error: unknown): string {
@@ -82,6 +88,10 @@ export function explain(error: unknown): string {
   }
   if (error.code === "network") {
     return "The server could not be reached. Check your connection and try again.";
+  }
+  const known = fieldRules[error.field];
+  if (known !== undefined && error.code === "invalid_argument") {
+    return known;
   }
   const text = error.message.charAt(0).toUpperCase() + error.message.slice(1);
   return /[.!?]$/.test(text) ? text : `${text}.`;

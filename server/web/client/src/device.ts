@@ -200,7 +200,7 @@ export class Device {
   }
 
   async #begin(link: Link): Promise<void> {
-    await this.#ledger.lead();
+    await this.#ledger.lead(true);
     if (this.#tabs) {
       // The leader before may have stored more than this tab has heard of.
       this.#restore(await this.#ledger.open());
@@ -219,6 +219,7 @@ export class Device {
     this.outbox.connect(undefined);
     this.#marker.connect(undefined);
     if (!this.#closed) {
+      void this.#ledger.lead(false);
       this.#join();
     }
   }
@@ -427,8 +428,8 @@ export class Device {
     }
     this.outbox.seen(o.own.map((i) => i.message));
     this.#fetcher.fetch(o);
+    this.#ledger.note(o, this.#fetcher.behind);
     if (this.#link) {
-      this.#ledger.note(o, this.#fetcher.behind);
       for (const { message, conversation } of o.arrived) {
         this.#o.arrived(message, conversation);
       }

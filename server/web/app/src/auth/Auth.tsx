@@ -1,6 +1,7 @@
+import { isChatError } from "@natterjack/client";
 import { type FormEvent, useState } from "react";
 import { Link, useLocation } from "wouter";
-import { explain, isChatError, useChat } from "../chat.ts";
+import { explain, useChat } from "../chat.ts";
 import { paths, readPlace } from "../paths.ts";
 import { Button } from "../ui/Button.tsx";
 import { Field } from "../ui/Field.tsx";

@@ -39,13 +39,15 @@ export default function Find({ conversationId, onJump, onClose }: FindProps) {
   return (
     <search
       className={styles.find}
+      onFocus={(event) => setShown((was) => was || event.target === field.current)}
+      onPointerDown={(event) => setShown((was) => was || event.target === field.current)}
       onKeyDown={(event) => {
         setShown(true);
         if (event.key === "Escape") onClose();
         else moveFocus(event, field.current, results.current);
       }}
     >
-      <div className={styles.line} onFocus={() => setShown(true)} onPointerDown={() => setShown(true)}>
+      <div className={styles.line}>
         <SearchField ref={field} label="Search in this conversation" value={query} onChange={setQuery} />
         <IconButton icon="close" label="Close the search" onClick={onClose} />
       </div>

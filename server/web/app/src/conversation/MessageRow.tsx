@@ -1,5 +1,5 @@
 import type { Message, Timeline } from "@natterjack/client";
-import { type KeyboardEvent, type MouseEvent, memo, type ReactNode, useRef } from "react";
+import { type KeyboardEvent, memo, type ReactNode, useRef } from "react";
 import { explain, useUser } from "../chat.ts";
 import { fullTime } from "../format.ts";
 import { Avatar } from "../ui/Avatar.tsx";
@@ -7,13 +7,13 @@ import { Button, IconButton } from "../ui/Button.tsx";
 import { cx } from "../ui/cx.ts";
 import { hueOf } from "../ui/initials.ts";
 import { isLive, type RowActions } from "./actions.ts";
-import { useLongPress } from "./longPress.ts";
 import styles from "./message.module.css";
 import { Quote } from "./Quote.tsx";
 import { Reactions } from "./Reactions.tsx";
 import { Ticks } from "./Ticks.tsx";
 import { emojiCount } from "./text/emoji.ts";
 import { MessageText } from "./text/MessageText.tsx";
+import { useContextMenu } from "./useContextMenu.ts";
 import { messageLabel, timeOfDay } from "./words.ts";
 
 interface MessageRowProps {
@@ -36,7 +36,7 @@ export const MessageRow = memo(function MessageRow(props: MessageRowProps) {
   const sender = useUser(message.senderId);
   const name = sender?.displayName ?? "";
   const row = useRef<HTMLElement>(null);
-  const longPress = useLongPress((at) => isLive(message) && actions.openMenu(message, at));
+  const contextMenu = useContextMenu((at) => isLive(message) && actions.openMenu(message, at));
   const others = group && !message.mine;
   return (
     <article
@@ -49,12 +49,7 @@ export const MessageRow = memo(function MessageRow(props: MessageRowProps) {
       data-delivery={message.delivery}
       data-lit={lit || undefined}
       onKeyDown={(event) => isLive(message) && opensMenu(event) && actions.openMenu(message, row.current ?? event.currentTarget)}
-      onContextMenu={(event) => {
-        if (!isLive(message) || keepsOwnMenu(event)) return;
-        event.preventDefault();
-        actions.openMenu(message, new DOMPointReadOnly(event.clientX, event.clientY));
-      }}
-      {...longPress}
+      {...contextMenu}
     >
       <div className={styles.stack}>
         {others && first && (
@@ -151,9 +146,4 @@ function opensMenu(event: KeyboardEvent<HTMLElement>): boolean {
   if (event.target !== event.currentTarget || event.key !== "Enter") return false;
   event.preventDefault();
   return true;
-}
-
-/** A link has a menu of its own, and so has text that was selected. */
-function keepsOwnMenu(event: MouseEvent): boolean {
-  return (event.target instanceof Element && event.target.closest("a") !== null) || getSelection()?.isCollapsed === false;
 }

@@ -130,6 +130,8 @@ function Between({ row, conversation, timeline, state }: BetweenProps) {
       );
     case "beginning":
       return <Beginning conversation={conversation} />;
+    case "end":
+      return <div className={styles.end} />;
     case "older":
       return <More state={state} load={() => void timeline.loadOlder()} />;
     case "newer":

@@ -30,7 +30,10 @@ export async function loadEmoji(locale: string, { signal }: { signal?: AbortSign
 
 /** The data as the picker wants it, without what is newer than this version of emoji. */
 export function emojiDataOf(locale: string, entries: readonly Entry[], newest: number): EmojiData {
-  const used = entries.filter((entry) => entry.group !== undefined && entry.version <= newest);
+  // Skin tones by themselves are parts of emoji.
+  const groups = messages.groups.filter((group) => group.key !== "component");
+  const shown = new Set(groups.map((group) => group.order));
+  const used = entries.filter((entry) => entry.group !== undefined && shown.has(entry.group) && entry.version <= newest);
   return {
     locale,
     emojis: used.map(({ emoji, label, version, group = 0, tags = [], skins }) => ({
@@ -41,9 +44,7 @@ export function emojiDataOf(locale: string, entries: readonly Entry[], newest: n
       tags: [...tags],
       ...skinsOf(skins),
     })),
-    categories: messages.groups
-      .filter((group) => group.key !== "component")
-      .map((group) => ({ index: group.order, label: capital(group.message) })),
+    categories: groups.map((group) => ({ index: group.order, label: capital(group.message) })),
     skinTones: Object.fromEntries(messages.skinTones.map((tone) => [tone.key, capital(tone.message)])) as Record<Tone, string>,
   };
 }

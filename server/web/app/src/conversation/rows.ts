@@ -6,8 +6,8 @@ import type { Message } from "@natterjack/client";
 export type Row =
   | { readonly kind: "day"; readonly key: string; readonly time: number }
   | { readonly kind: "new"; readonly key: string }
-  /** An end of what is loaded: there is more on this side, or it is the beginning of the conversation. */
-  | { readonly kind: "older" | "newer" | "beginning"; readonly key: string }
+  /** An end of what is loaded: there is more on this side, or it is an end of the conversation. */
+  | { readonly kind: "older" | "newer" | "beginning" | "end"; readonly key: string }
   | {
       readonly kind: "message";
       readonly key: string;
@@ -60,7 +60,7 @@ export function nextMessageRow(rows: readonly Row[], at: number, direction: 1 | 
 /** The rows with what stands at their two ends. */
 export function withEnds(rows: readonly Row[], { hasOlder, hasNewer }: { hasOlder: boolean; hasNewer: boolean }): Row[] {
   const start: Row = hasOlder ? { kind: "older", key: "older" } : { kind: "beginning", key: "beginning" };
-  return hasNewer ? [start, ...rows, { kind: "newer", key: "newer" }] : [start, ...rows];
+  return [start, ...rows, hasNewer ? { kind: "newer", key: "newer" } : { kind: "end", key: "end" }];
 }
 
 /** The key of the oldest message, or undefined where there is none. */

@@ -1,5 +1,6 @@
 import { useCallback, useEffect, useRef } from "react";
 import type { VirtualizerHandle } from "virtua";
+import { useLocation } from "wouter";
 import { useChat } from "../chat.ts";
 import type { Row } from "./rows.ts";
 import type { Box } from "./useScroll.ts";
@@ -10,6 +11,7 @@ import type { Box } from "./useScroll.ts";
  */
 export function useReadMark(conversationId: string, rows: readonly Row[], { list, scroller }: Box): () => void {
   const chat = useChat();
+  const [path] = useLocation();
   const latest = useRef(rows);
   const marked = useRef(0);
   const frame = useRef(0);
@@ -29,13 +31,12 @@ export function useReadMark(conversationId: string, rows: readonly Row[], { list
     latest.current = rows;
     soon();
   }, [rows, soon]);
+  // biome-ignore lint/correctness/useExhaustiveDependencies: with the address, the pane that is shown changes on a phone
+  useEffect(soon, [path, soon]);
   useEffect(() => {
     document.addEventListener("visibilitychange", soon);
-    // The pane may have been behind another one, on a phone.
-    addEventListener("focus", soon, true);
     return () => {
       document.removeEventListener("visibilitychange", soon);
-      removeEventListener("focus", soon, true);
       cancelAnimationFrame(frame.current);
       frame.current = 0;
     };

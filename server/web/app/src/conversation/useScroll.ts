@@ -69,7 +69,7 @@ export function useScroll({ list, scroller, timeline, state, rows, startAt, move
   const pursue = useCallback(() => {
     const { rows, state } = latest.current;
     const { current: box } = list;
-    if (box === null || rows.length === 0 || state.loading === "first") return;
+    if (box === null || rows.length === 0) return;
     const { current: wanted } = goal;
     const index = wanted === undefined ? -1 : indexOf(wanted, rows, state);
     if (wanted !== undefined && index >= 0) {

@@ -22,8 +22,8 @@ export function Avatar({ id, name, url, size = 40, presence, square = false }: A
   const picture = url?.startsWith("https://") && url !== broken;
   return (
     <span className={cx(styles.avatar, styles[`size${size}`], square && styles.square)} data-hue={hueOf(id)} aria-hidden="true">
-      <span className={styles.face}>
-        {picture ? (
+      <span className={styles.face} data-initials={picture ? undefined : initials(name)}>
+        {picture && (
           <img
             src={url}
             alt=""
@@ -34,8 +34,6 @@ export function Avatar({ id, name, url, size = 40, presence, square = false }: A
             referrerPolicy="no-referrer"
             onError={() => setBroken(url)}
           />
-        ) : (
-          initials(name)
         )}
       </span>
       {(presence === "online" || presence === "away") && <span className={cx(styles.dot, styles[presence])} />}

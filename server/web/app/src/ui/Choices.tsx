@@ -14,14 +14,7 @@ export function Choices<T extends string>({ label, value, options, onChange }: C
     <fieldset className={styles.choices} aria-label={label}>
       {options.map((o) => (
         <label key={o.value}>
-          <input
-            type="radio"
-            className="hidden-visually"
-            name={label}
-            value={o.value}
-            checked={o.value === value}
-            onChange={() => onChange(o.value)}
-          />
+          <input type="radio" name={label} value={o.value} checked={o.value === value} onChange={() => onChange(o.value)} />
           {o.icon !== undefined && <Icon name={o.icon} size={18} />}
           {o.label}
         </label>

@@ -70,7 +70,7 @@ describe("rows", () => {
   it("say what is at both ends", () => {
     const kinds = (hasOlder: boolean, hasNewer: boolean) =>
       withEnds(rowsOf([message(1)], 1, hasOlder), { hasOlder, hasNewer }).map((row) => row.kind);
-    expect(kinds(false, false)).toEqual(["beginning", "day", "message"]);
+    expect(kinds(false, false)).toEqual(["beginning", "day", "message", "end"]);
     expect(kinds(true, true)).toEqual(["older", "day", "message", "newer"]);
     expect(oldestKey(withEnds(rowsOf([message(4)], 4, true), { hasOlder: true, hasNewer: false }))).toBe("m4");
     expect(oldestKey([])).toBeUndefined();

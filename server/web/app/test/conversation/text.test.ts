@@ -191,7 +191,7 @@ describe("any text", () => {
     }
   });
 
-  // A parser that is quadratic in any of these would need hours for a million characters, and the test would run out of time.
+  // A parser that is quadratic in any of these would need minutes for 200,000 characters, and the test would run out of time.
   it.each([
     "*a ",
     "**a",
@@ -218,9 +218,9 @@ describe("any text", () => {
     "www.",
     "**a *b ~~c ",
   ])(
-    "a million characters of %j are read in time that grows with their number",
+    "200,000 characters of %j are read in time that grows with their number",
     (unit) => {
-      const source = unit.repeat(1_000_000 / unit.length);
+      const source = unit.repeat(200_000 / unit.length);
       expect(parse(source).length).toBeGreaterThanOrEqual(0);
       expect(parse(`a${source}b`).length).toBeGreaterThanOrEqual(1);
       expect(emojiCount(source)).toBe(0);

@@ -84,7 +84,7 @@ export class ConversationState {
   /** Replaces the record, and makes anew what hangs on what has changed in it. */
   set(record: StoredConversation): void {
     const before = this.record;
-    if (record === before) {
+    if (same(record, before)) {
       return;
     }
     this.record = record;
@@ -121,15 +121,17 @@ export class ConversationState {
       return;
     }
     const old = new Map(r.peers.map((p) => [p.userId, p]));
-    const own = laterMarks(s.own, r.own);
+    const peers = s.peers.map((p) => laterMarks(old.get(p.userId) ?? p, p));
+    const last = r.lastMessage;
     this.set({
       ...s,
-      own,
+      lastMessage: last && last.seq === s.lastMessage?.seq && last.changedSeq >= s.lastMessage.changedSeq ? last : s.lastMessage,
+      own: laterMarks(r.own, s.own),
       readOrdinal: Math.max(s.readOrdinal, r.readOrdinal),
       countedSeq: Math.max(s.countedSeq, r.countedSeq),
       saidReadSeq: Math.max(s.saidReadSeq, r.saidReadSeq),
       saidDeliveredSeq: Math.max(s.saidDeliveredSeq, r.saidDeliveredSeq),
-      peers: s.peers.map((p) => laterMarks(p, old.get(p.userId) ?? p)),
+      peers: peers.length === r.peers.length && peers.every((p, n) => p === r.peers[n]) ? r.peers : peers,
       peersReadSeq: Math.max(s.peersReadSeq, r.peersReadSeq),
       peersDeliveredSeq: Math.max(s.peersDeliveredSeq, r.peersDeliveredSeq),
     });
@@ -314,6 +316,10 @@ export class ConversationState {
     }
     return this.#lastView.view;
   }
+}
+
+function same(a: StoredConversation, b: StoredConversation): boolean {
+  return a === b || (Object.keys(a) as (keyof StoredConversation)[]).every((k) => a[k] === b[k]);
 }
 
 /** The members of a conversation: a list that was read in pages, and the changes that came meanwhile and after. */

@@ -1,0 +1,133 @@
+import type { ChatError, FoundMessage, Page } from "@natterjack/client";
+import { act, useState } from "react";
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import Auth from "../src/auth/Auth.tsx";
+import { ConnectionBanner } from "../src/ConnectionBanner.tsx";
+import { explain } from "../src/chat.ts";
+import { useSearch } from "../src/list/useSearch.ts";
+import { draw, write } from "./draw.tsx";
+import { fakeChat, message } from "./fake.ts";
+
+vi.mock("@natterjack/client", () => ({ isChatError: (e: unknown) => e instanceof Error && "code" in e }));
+
+beforeEach(() => void vi.useFakeTimers());
+afterEach(() => void vi.useRealTimers());
+
+const pass = (milliseconds: number) => act(() => vi.advanceTimersByTimeAsync(milliseconds));
+
+function failure(change: Partial<ChatError>): ChatError {
+  return Object.assign(new Error(change.message ?? "it is refused"), {
+    code: "invalid_argument",
+    reason: "",
+    field: "",
+    ...change,
+  });
+}
+
+describe("the connection's banner", () => {
+  it("says nothing of a connection that is back soon", async () => {
+    const chat = fakeChat({ connection: { status: "connecting" } });
+    const place = await draw(chat, <ConnectionBanner />);
+    await pass(2000);
+    expect(place.textContent).toBe("");
+    await act(async () => chat.connection.set({ status: "live", over: "websocket" }));
+    await act(async () => chat.connection.set({ status: "connecting" }));
+    await pass(2000);
+    expect(place.textContent).toBe("");
+  });
+
+  it("says what waits, offers to try, and is gone at once when it is over", async () => {
+    const chat = fakeChat({ connection: { status: "waiting", retryTime: 0, attempt: 1 }, waiting: 2 });
+    const place = await draw(chat, <ConnectionBanner />);
+    await pass(3000);
+    expect(place.textContent).toContain("2 messages wait to be sent");
+    await act(async () => place.querySelector("button")?.click());
+    expect(chat.calls).toContainEqual(["reconnect"]);
+    await act(async () => chat.connection.set({ status: "live", over: "websocket" }));
+    expect(place.textContent).toBe("");
+  });
+});
+
+describe("signing up", () => {
+  it.each([
+    ["a name that is taken", { reason: "USERNAME_TAKEN" }, "Username"],
+    ["a field that the server names", { field: "password", message: "too short" }, "Password"],
+    ["the shown name", { field: "display_name", message: "not shown" }, "Shown name"],
+  ])("puts %s beside its field", async (_, error, label) => {
+    history.replaceState(null, "", "/sign-up");
+    const chat = fakeChat({ account: undefined });
+    chat.signUp = () => Promise.reject(failure(error));
+    const place = await draw(chat, <Auth reason={undefined} />);
+    await write(place.querySelector("[name=username]"), "ada");
+    await write(place.querySelector("[name=password]"), "correct horse");
+    await act(async () => place.querySelector("form")?.dispatchEvent(new Event("submit", { bubbles: true, cancelable: true })));
+    const [wrong, ...others] = place.querySelectorAll("input[aria-invalid=true]");
+    expect(others).toEqual([]);
+    expect(place.querySelector(`label[for="${wrong?.id}"]`)?.textContent).toContain(label);
+    expect(document.getElementById(wrong?.getAttribute("aria-describedby") ?? "")?.textContent).not.toBe("");
+  });
+});
+
+/** Shows what is found for what is typed. */
+function Results({ query }: { query: string }) {
+  const found = useSearch(query);
+  return (
+    <>
+      {found.messages.map((m) => m.message.content).join()}
+      {found.pending && "…"}
+      {found.error}
+    </>
+  );
+}
+
+/** The same for a query that changes; `typed` is given the way to change it. */
+function Search({ typed }: { typed: (type: (query: string) => void) => void }) {
+  const [query, setQuery] = useState("p");
+  typed(setQuery);
+  return <Results query={query} />;
+}
+
+describe("searching", () => {
+  it("asks once for what is typed without a pause, and drops answers to what is no longer asked", async () => {
+    const answers: Record<string, (page: Page<FoundMessage>) => void> = {};
+    const chat = fakeChat();
+    chat.searchMessages = (query) => new Promise((resolve) => Object.assign(answers, { [query]: resolve }));
+    const page = (text: string) => ({ items: [{ message: message(text), conversationId: "c1" }] });
+    let type: (query: string) => void = () => {};
+    const place = await draw(
+      chat,
+      <Search
+        typed={(t) => {
+          type = t;
+        }}
+      />,
+    );
+    await act(async () => type("po"));
+    await pass(250);
+    expect(Object.keys(answers)).toEqual(["po*"]);
+    await act(async () => type("pond"));
+    await pass(250);
+    await act(async () => answers["pond*"]?.(page("of the pond")));
+    await act(async () => answers["po*"]?.(page("of the postman")));
+    expect(place.textContent).toBe("of the pond");
+  });
+
+  it("says why it did not work", async () => {
+    const chat = fakeChat();
+    chat.searchUsers = () => Promise.reject(failure({ code: "network" }));
+    const place = await draw(chat, <Results query="x" />);
+    await pass(250);
+    expect(place.textContent).toContain("could not be reached");
+  });
+});
+
+describe("what went wrong", () => {
+  it("is told in a sentence", () => {
+    expect(explain(failure({ message: "you are no member" }))).toBe("You are no member.");
+    expect(explain(failure({ field: "title", message: "title: value length must be at most 128" }))).toMatch(
+      /^128 characters at most/,
+    );
+    expect(explain(failure({ message: "Really?" }))).toBe("Really?");
+    expect(explain(new TypeError("x is undefined"))).toBe("Something went wrong. Please try again.");
+  });
+});

@@ -1,0 +1,6 @@
+import { defineConfig } from "vitest/config";
+
+/** `go tool task web-screenshots`: not a test, but the runner, server and devices are those of the tests. */
+export default defineConfig({
+  test: { include: ["screenshots.ts"], testTimeout: 600_000, hookTimeout: 60_000, reporters: ["verbose"] },
+});

@@ -1,0 +1,108 @@
+import type { BrowserContextOptions } from "playwright-core";
+import { describe } from "vitest";
+import { violations } from "../harness/axe.js";
+import { desktop, phone } from "../harness/device.js";
+import { Person } from "../harness/person.js";
+import { expect, test } from "../harness/test.js";
+import { empty, inside, outside, type Screen } from "../harness/tour.js";
+import { conversations, message, signIn, signUp } from "../harness/ui.js";
+import { usualWorld } from "../harness/world.js";
+
+const sizes: Record<string, BrowserContextOptions> = { desktop, phone };
+
+describe.each(Object.entries(sizes))("on a %s", (_, size) => {
+  test("axe-core finds nothing serious on any screen, light or dark", async ({ open, server }) => {
+    const world = await usualWorld(server.url);
+    const found: Record<string, string[]> = {};
+    const look = async (page: Awaited<ReturnType<typeof tab>>, screens: readonly Screen[]) => {
+      for (const screen of screens) {
+        await screen.show(page);
+        for (const colorScheme of ["light", "dark"] as const) {
+          await page.emulateMedia({ colorScheme, reducedMotion: "reduce" });
+          const problems = await violations(page);
+          if (problems.length > 0) found[`${screen.name}, ${colorScheme}`] = problems;
+        }
+      }
+    };
+    const tab = async () => {
+      const device = await open(size);
+      device.tolerate(/status of 400/);
+      return device.tab();
+    };
+    const newcomer = await tab();
+    await look(newcomer, outside);
+    await newcomer.goto("/");
+    await signUp(newcomer, "Newcomer");
+    await look(newcomer, empty);
+    const page = await tab();
+    await signIn(page, world.me.username);
+    await conversations(page).waitFor();
+    await look(page, inside(world));
+    world.close();
+    expect(found).toEqual({});
+  });
+});
+
+test("the keyboard alone goes from signing in to an answer", async ({ open, server }) => {
+  const page = await (await open()).tab();
+  const me = await Person.signUp(server.url, "Kay Board");
+  const friend = await Person.signUp(server.url, "Finn");
+  const conversation = await friend.direct(me);
+  await friend.send(conversation, "no mouse today?");
+  const { keyboard } = page;
+  const focused = () =>
+    page.evaluate(() => document.activeElement?.getAttribute("aria-label") ?? document.activeElement?.textContent ?? "");
+  /** Presses Tab until the focus is on something of this name, as somebody would who listens. */
+  const tabTo = async (name: RegExp) => {
+    for (let i = 0; i < 25; i++) {
+      if (name.test(await focused())) return;
+      await keyboard.press("Tab");
+    }
+    throw new Error(`Tab does not lead to ${name}`);
+  };
+
+  await page.getByRole("textbox", { name: "Username" }).waitFor();
+  await keyboard.type(me.username); // the form begins with the focus
+  await keyboard.press("Tab");
+  await keyboard.type("correct horse battery");
+  await keyboard.press("Enter");
+  await conversations(page).getByText("no mouse today?").waitFor();
+  await tabTo(/Finn/);
+  await keyboard.press("Enter");
+  await message(page, "no mouse today?").waitFor();
+  await tabTo(/^Message/);
+  await keyboard.type("none at all");
+  await keyboard.press("Enter");
+  await message(page, "none at all").waitFor();
+  for (let i = 0; i < 25 && !/no mouse today\?|none at all/.test(await focused()); i++) await keyboard.press("Shift+Tab");
+  for (let i = 0; i < 5 && !/no mouse today\?/.test(await focused()); i++) await keyboard.press("ArrowUp");
+  await keyboard.press("Enter");
+  await page.getByRole("menu").waitFor();
+  for (let i = 0; i < 10 && !/^Reply$/.test(await focused()); i++) await keyboard.press("ArrowDown");
+  await keyboard.press("Enter");
+  await keyboard.type("an answer by hand");
+  await keyboard.press("Enter");
+  await message(page, "an answer by hand").getByRole("button").filter({ hasText: "no mouse today?" }).waitFor();
+  await expect.poll(async () => (await friend.history(conversation)).at(-1)?.replyToSeq).toBe(1n);
+});
+
+test("where less motion is wished for, nothing moves", async ({ open, server }) => {
+  const page = await (await open({ reducedMotion: "reduce" })).tab();
+  const me = await signUp(page, "Calm");
+  const friend = await Person.signUp(server.url, "Still");
+  await friend.send(await friend.direct(me), "softly");
+  await conversations(page).getByText("softly").click();
+  await message(page, "softly").waitFor();
+  const moving = await page.evaluate(() =>
+    document
+      .getAnimations()
+      .map((animation) => animation.effect)
+      .filter((effect) => Number(effect?.getComputedTiming().duration) > 1)
+      .map((effect) => (effect as KeyframeEffect).target?.className),
+  );
+  expect(moving).toEqual([]);
+  const scrolls = await page.evaluate(
+    () => [...document.querySelectorAll("*")].filter((e) => getComputedStyle(e).scrollBehavior === "smooth").length,
+  );
+  expect(scrolls).toBe(0);
+});

@@ -1,0 +1,83 @@
+import type { Page } from "playwright-core";
+import { Person, password } from "../harness/person.js";
+import { expect, test } from "../harness/test.js";
+import { conversations, signIn, signOut, signUp } from "../harness/ui.js";
+
+const refused = (status: number) => new RegExp(`the server responded with a status of ${status}`);
+
+test("somebody signs up, signs out, and signs in again", async ({ open }) => {
+  const page = await (await open()).tab();
+  const { username } = await signUp(page, "Ada Lovelace");
+  await signOut(page);
+  await page.getByRole("button", { name: "Sign in" }).waitFor();
+  await signIn(page, username);
+  await conversations(page).waitFor();
+  await page.reload();
+  await conversations(page).waitFor();
+});
+
+test("signing out leaves nothing of the account in the browser", async ({ open, server }) => {
+  const device = await open();
+  const page = await device.tab();
+  const me = await signUp(page, "Grace");
+  const friend = await Person.signUp(server.url, "Hedy");
+  await friend.send(await friend.direct(me), "a secret of ours");
+  await conversations(page).getByText("a secret of ours").waitFor();
+  await signOut(page);
+  await page.getByRole("button", { name: "Sign in" }).waitFor();
+  expect(await page.evaluate(() => document.body.textContent)).not.toContain("a secret of ours");
+  expect(await stored(page)).not.toMatch(/a secret of ours|nja_|njr_/);
+});
+
+test("a taken name and a wrong password are said beside the form, and typing again helps", async ({ open, server }) => {
+  const device = await open();
+  device.tolerate(refused(401), refused(409));
+  const page = await device.tab("/sign-up");
+  const taken = await Person.signUp(server.url, "First");
+  await page.getByRole("textbox", { name: "Username" }).fill(taken.username.toUpperCase());
+  await page.getByLabel("Password", { exact: true }).fill(password);
+  await page.getByRole("button", { name: "Make account" }).click();
+  await page.getByText("Somebody has this name already").waitFor();
+
+  await page.getByRole("link", { name: "Sign in" }).click();
+  await signIn(page, taken.username, "not the password");
+  await page.getByRole("alert").getByText("The username or the password is not right").waitFor();
+  await signIn(page, taken.username);
+  await conversations(page).waitFor();
+});
+
+test("a session that is revoked on another device ends here at once, with a word why", async ({ open }) => {
+  const lost = await open();
+  const lostPage = await lost.tab();
+  const { username } = await signUp(lostPage, "Lost Phone");
+  const other = await (await open()).tab();
+  await signIn(other, username);
+  await conversations(other).waitFor();
+
+  await other.goto("/settings");
+  await other.getByRole("button", { name: "End all other sessions" }).click();
+  await other.getByRole("dialog").getByRole("button", { name: "End", exact: true }).click();
+  await lostPage.getByText("This session was ended").waitFor();
+  await lostPage.getByRole("button", { name: "Sign in" }).waitFor();
+  await other.reload();
+  await conversations(other).waitFor();
+});
+
+/** All that the browser keeps for the page, as text. */
+function stored(page: Page): Promise<string> {
+  return page.evaluate(async () => {
+    const done = <T>(request: IDBRequest<T>) =>
+      new Promise<T>((resolve, reject) => {
+        request.onsuccess = () => resolve(request.result);
+        request.onerror = () => reject(request.error);
+      });
+    const all: unknown[] = [{ ...localStorage }, { ...sessionStorage }, document.cookie];
+    for (const { name } of await indexedDB.databases()) {
+      const database = await done(indexedDB.open(name ?? ""));
+      for (const store of database.objectStoreNames)
+        all.push(store, await done(database.transaction(store).objectStore(store).getAll()));
+      database.close();
+    }
+    return JSON.stringify(all, (_, value) => (typeof value === "bigint" ? String(value) : value));
+  });
+}

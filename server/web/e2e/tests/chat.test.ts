@@ -1,0 +1,116 @@
+import type { Page } from "playwright-core";
+import type { Device } from "../harness/device.js";
+import { expect, test } from "../harness/test.js";
+import {
+  choose,
+  composer,
+  conversations,
+  entry,
+  message,
+  openConversation,
+  send,
+  signUp,
+  state,
+  timeline,
+} from "../harness/ui.js";
+
+/** Two people with a browser each, in a conversation that Bea began with "hello". */
+async function pair(open: () => Promise<Device>): Promise<{ ann: Page; bea: Page; annDevice: Device }> {
+  const annDevice = await open();
+  const ann = await annDevice.tab();
+  const { username } = await signUp(ann, "Ann");
+  const bea = await (await open()).tab();
+  await signUp(bea, "Bea");
+  await bea.getByRole("button", { name: "New conversation" }).first().click();
+  const dialog = bea.getByRole("dialog", { name: "New conversation" });
+  await dialog.getByRole("searchbox", { name: "Find people" }).fill(username);
+  await dialog.getByRole("button", { name: username }).click();
+  await send(bea, "hello");
+  await entry(ann, "Bea").waitFor();
+  return { ann, bea, annDevice };
+}
+
+test("two people talk: found by name, unread, delivered, read, typing, and there", async ({ open }) => {
+  const { ann, bea } = await pair(open);
+  await entry(ann, "Bea").filter({ hasText: "hello" }).getByText("1 unread").waitFor();
+  await state(bea, "hello", "Delivered").waitFor();
+  await openConversation(ann, "Bea");
+  await state(bea, "hello", "Read").waitFor();
+  await expect.poll(() => entry(ann, "Bea").getByText("1 unread").count()).toBe(0);
+  await bea.getByRole("main").getByText("Online").waitFor();
+
+  await composer(ann).pressSequentially("I am wri");
+  await bea
+    .getByRole("main")
+    .getByText(/Ann.*typing/)
+    .waitFor();
+  await composer(ann).press("Enter");
+  await message(bea, "I am wri").waitFor();
+  await expect
+    .poll(() =>
+      bea
+        .getByRole("main")
+        .getByText(/Ann.*typing/)
+        .count(),
+    )
+    .toBe(0);
+  await state(ann, "I am wri", "Read").waitFor();
+});
+
+test("somebody who closes the browser is seen to be gone", async ({ open }) => {
+  const { ann, bea, annDevice } = await pair(open);
+  await openConversation(ann, "Bea");
+  await bea.getByRole("main").getByText("Online").waitFor();
+  await annDevice.context.close();
+  await bea
+    .getByRole("main")
+    .getByText(/Last seen|Offline/)
+    .waitFor({ timeout: 40_000 });
+});
+
+test("a message is edited, answered, reacted to and deleted, and the other sees each", async ({ open }) => {
+  const { ann, bea } = await pair(open);
+  await openConversation(ann, "Bea");
+  await send(ann, "a tpyo");
+  await choose(ann, "a tpyo", "Edit");
+  await expect.poll(() => composer(ann).inputValue()).toBe("a tpyo");
+  await send(ann, "a typo");
+  await message(bea, "a typo").getByText("edited").waitFor();
+  expect(await message(bea, "a tpyo").count()).toBe(0);
+
+  await choose(bea, "a typo", "Reply");
+  await send(bea, "mended");
+  await message(ann, "mended")
+    .getByRole("button", { name: /Ann|You/ })
+    .filter({ hasText: "a typo" })
+    .waitFor();
+
+  await message(ann, "mended").focus();
+  await ann.keyboard.press("Enter");
+  await ann.getByRole("menu").getByRole("menuitem", { name: /👍/ }).click();
+  const reaction = message(bea, "mended").getByRole("button", { name: "👍, one reaction" });
+  await reaction.click();
+  await message(ann, "mended").getByRole("button", { name: "👍, 2 reactions", pressed: true }).waitFor();
+  await message(bea, "mended").getByRole("button", { name: "👍, 2 reactions", pressed: true }).click();
+  await message(ann, "mended").getByRole("button", { name: "👍, one reaction" }).waitFor();
+
+  await choose(ann, "a typo", "Delete");
+  await ann.getByRole("dialog").getByRole("button", { name: "Delete" }).click();
+  await message(bea, "This message was deleted").waitFor();
+  await expect.poll(() => timeline(bea).getByText("a typo").count()).toBe(0);
+});
+
+test("a draft waits in its conversation, over a reload too", async ({ open }) => {
+  const { ann } = await pair(open);
+  await openConversation(ann, "Bea");
+  await composer(ann).fill("not yet said");
+  await ann.goto("/");
+  await entry(ann, "Bea").getByText("not yet said").waitFor();
+  await ann.reload();
+  await openConversation(ann, "Bea");
+  await expect.poll(() => composer(ann).inputValue()).toBe("not yet said");
+  await composer(ann).press("Enter");
+  await message(ann, "not yet said").waitFor();
+  await expect.poll(() => composer(ann).inputValue()).toBe("");
+  await expect.poll(() => conversations(ann).getByText("Draft:").count()).toBe(0);
+});

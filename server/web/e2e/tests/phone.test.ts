@@ -1,0 +1,64 @@
+import { phone } from "../harness/device.js";
+import { Person } from "../harness/person.js";
+import { expect, test } from "../harness/test.js";
+import { composer, conversations, entry, message, signUp, timeline } from "../harness/ui.js";
+
+test("on a phone one pane is shown at a time, everything fits, and a finger can do it", async ({ open, server }) => {
+  const page = await (await open(phone)).tab();
+  const me = await signUp(page, "Pocket");
+  const friend = await Person.signUp(server.url, "Desk");
+  const conversation = await friend.direct(me);
+  await friend.send(conversation, `on the move? ${"longword".repeat(40)}`);
+  await entry(page, "Desk").tap();
+  await composer(page).waitFor();
+  expect(await conversations(page).isVisible(), "the list beside the conversation").toBe(false);
+
+  await composer(page).tap();
+  await page.keyboard.type("first line");
+  await page.keyboard.press("Enter");
+  await page.keyboard.type("second line");
+  await page.getByRole("button", { name: "Send" }).tap();
+  await message(page, "second line").waitFor();
+  expect(
+    (await friend.history(conversation)).at(-1)?.content,
+    "Enter begins a new line where the keyboard is on the screen",
+  ).toBe("first line\nsecond line");
+
+  const sideways = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
+  expect(sideways, "pixels to scroll sideways").toBe(0);
+  const small = await page
+    .getByRole("button")
+    .or(page.getByRole("link"))
+    .evaluateAll((all) =>
+      all
+        .filter((e) => e.checkVisibility({ checkOpacity: true, checkVisibilityCSS: true }) && !e.closest("article"))
+        .map((e) => ({ name: e.getAttribute("aria-label") ?? e.textContent, ...e.getBoundingClientRect().toJSON() }))
+        .filter((e) => e.width > 0 && (e.width < 44 || e.height < 44))
+        .map((e) => `${e.name}: ${e.width}×${e.height}`),
+    );
+  expect(small, "targets smaller than a fingertip").toEqual([]);
+
+  await page.goBack();
+  await entry(page, "Desk").waitFor();
+  expect(await timeline(page).count()).toBe(0);
+});
+
+test("on a wide screen list, conversation and details stand side by side", async ({ open, server }) => {
+  const page = await (await open({ viewport: { width: 1440, height: 900 } })).tab();
+  const me = await signUp(page, "Wide");
+  const friend = await Person.signUp(server.url, "Wall");
+  const group = await friend.group("Panorama", [me]);
+  await page.goto(`/c/${group}/details`);
+  await composer(page).waitFor();
+  await page.getByRole("complementary", { name: "Details" }).getByText("2 members").waitFor();
+  await entry(page, "Panorama").waitFor();
+  const boxes = await Promise.all(
+    [conversations(page), page.getByRole("main"), page.getByRole("complementary", { name: "Details" })].map((pane) =>
+      pane.boundingBox(),
+    ),
+  );
+  for (let i = 1; i < boxes.length; i++) {
+    const [left, right] = [boxes[i - 1], boxes[i]];
+    expect((left?.x ?? 0) + (left?.width ?? 0)).toBeLessThanOrEqual((right?.x ?? 0) + 1);
+  }
+});

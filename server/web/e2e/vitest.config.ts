@@ -1,0 +1,15 @@
+import { defineConfig } from "vitest/config";
+
+export default defineConfig({
+  test: {
+    include: ["tests/**/*.test.ts"],
+    // A file has a browser and a server of its own; two of them keep two cores busy.
+    maxWorkers: 2,
+    testTimeout: 60_000,
+    hookTimeout: 60_000,
+    teardownTimeout: 10_000,
+    // How long a condition may take to come true; it takes that long only where it does not.
+    expect: { poll: { timeout: 15_000, interval: 50 } },
+    reporters: ["verbose"],
+  },
+});
