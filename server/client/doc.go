@@ -21,5 +21,7 @@
 //   - Nothing waits for a slow consumer, and memory stays bounded (queue.go).
 //   - A session is refreshed before it runs out, by one process at a time (session.go, sessionfile.go).
 //
+// The stream goes over HTTP/2 (transport.go) or, given [NewWebSocketTransport] as Options.Transport, over a WebSocket (websocket.go).
+//
 // Start reading at run.go (connecting again and again), then conn.go (one connection), inbox.go and outbox.go (the decisions, without I/O).
 package client
