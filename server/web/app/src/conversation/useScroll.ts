@@ -146,8 +146,9 @@ export function useScroll({ list, scroller, seeking, timeline, state, rows, star
         if (box === null) return;
         // By the document's own measures: after a change of size the list learns of its own too late, and would take that for going up.
         const end = box.scrollHeight - box.scrollTop - box.clientHeight <= nearEnd;
-        // Only going up ends following: what grows below moves the end away too.
-        if (end) following.current = true;
+        // Only going up ends following: what grows below moves the end away too. The end of what is loaded is none while newer messages are to come.
+        const { state, newestSeq } = latest.current;
+        if (end && isCurrent(state, newestSeq)) following.current = true;
         else if (now < offset.current) following.current = false;
         offset.current = now;
         setAtEnd(end || following.current);
