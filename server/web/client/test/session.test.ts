@@ -160,12 +160,14 @@ test.each(networks)(
     const one = open(network(proxy.url));
     await one.session.signUp(newUser());
     const stale = await one.session.accessToken();
-    proxy.forget();
+    proxy.swallow = true;
     const asked = proxy.received;
     const refreshed = expect(one.session.accessToken(stale)).rejects.toMatchObject({ code: "network" });
     await eventually(() => proxy.received > asked);
     await vi.advanceTimersByTimeAsync(15_000);
     await refreshed;
+    proxy.forget();
+    proxy.swallow = false;
     expect(await one.session.accessToken(stale)).not.toBe(stale);
   },
 );
