@@ -42,7 +42,7 @@ test("without an account, and with a new one", async ({ open }) => {
 });
 
 test.for([
-  ["usual", usualWorld],
+  ["usual", (url: string) => usualWorld(url, (name) => name.toLowerCase().replace(" ", "."))],
   ["extreme", extremeWorld],
 ] as const)("%s", async ([content, make], { open, server }) => {
   const world = await make(server.url);

@@ -13,8 +13,12 @@ export interface World {
 }
 
 /** A team in the middle of its week. */
-export async function usualWorld(url: string): Promise<World> {
-  const me = await Person.signUp(url, "Ada Lovelace");
+export async function usualWorld(
+  url: string,
+  usernameOf: (name: string) => string | undefined = () => undefined,
+): Promise<World> {
+  const signUp = (name: string) => Person.signUp(url, name, usernameOf(name));
+  const me = await signUp("Ada Lovelace");
   const names = [
     "Grace Hopper",
     "Alan Turing",
@@ -24,7 +28,7 @@ export async function usualWorld(url: string): Promise<World> {
     "Edsger Dijkstra",
     "Barbara Liskov",
   ];
-  const people = await Promise.all(names.map((name) => Person.signUp(url, name)));
+  const people = await Promise.all(names.map(signUp));
   const [grace, alan, katherine, linus, margaret] = people as [Person, Person, Person, Person, Person];
   const lines = [
     "See you at the pond at six.",
