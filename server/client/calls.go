@@ -48,7 +48,7 @@ func (c *Client) WatchPresence(users ...string) error {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.says.watch, c.says.watching = append([]string(nil), users...), true
+	c.says.watch, c.says.watching, c.says.watchAt = append([]string(nil), users...), true, time.Time{}
 	c.kick()
 	return nil
 }

@@ -52,6 +52,7 @@ type question struct {
 	mark    *mark
 	read    bool  // of a mark: the read mark, not the delivered one
 	seq     int64 // of a mark
+	watch   bool  // whose presence to tell
 }
 
 // session makes one connection and reads it to its end, which is never nil. stale is a token that the server refused, or "".
@@ -258,6 +259,8 @@ func (k *conn) refuse(r *chatv1.RequestError) ([]func(), error) {
 		return k.c.refusedSend(q.sending, err), nil
 	case q.mark != nil:
 		k.c.says.unmarked(q.mark, time.Now(), err.Retryable(), err.RetryAfter)
+	case q.watch && err.Retryable():
+		k.c.says.unwatched(time.Now(), err.RetryAfter)
 	}
 	return nil, nil
 }

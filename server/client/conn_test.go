@@ -273,6 +273,42 @@ func TestMarkThatIsRefused(t *testing.T) {
 	})
 }
 
+func TestWatchThatIsRefusedIsRepeatedWhileItMayHelp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := newModel()
+		codes := []connect.Code{connect.CodeUnavailable, connect.CodeUnavailable}
+		m.onRequest = func(r *chatv1.StreamRequest) *chatv1.RequestError {
+			switch {
+			case r.GetWatchPresence() == nil:
+				return nil
+			case r.GetWatchPresence().GetUserIds()[0] == "nobody":
+				return &chatv1.RequestError{Code: int32(connect.CodeInvalidArgument)}
+			case len(codes) == 0:
+				return nil
+			}
+			code := codes[0]
+			codes = codes[1:]
+			return &chatv1.RequestError{Code: int32(code)}
+		}
+		c := m.start(t, Options{})
+		defer c.Close()
+		for _, who := range []string{"bob", "nobody"} {
+			must(t, c.WatchPresence(who))
+			time.Sleep(10 * time.Second) // the connection lasts longer; the next one would be told anyway
+		}
+		synctest.Wait()
+		asked := map[string]int{}
+		for _, r := range m.asked {
+			if q := r.GetWatchPresence(); q != nil {
+				asked[q.GetUserIds()[0]]++
+			}
+		}
+		if asked["bob"] != 3 || asked["nobody"] != 1 {
+			t.Fatalf("asked %v, want 3 times for bob and once for nobody", asked)
+		}
+	})
+}
+
 func TestTypingIsThrottled(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := newModel()

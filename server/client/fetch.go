@@ -23,7 +23,7 @@ func (c *Client) refill() {
 	}
 	if c.in.rewatch && c.in.lag == nil {
 		c.in.rewatch = false
-		c.says.watching = len(c.says.watch) > 0
+		c.says.watching, c.says.watchAt = len(c.says.watch) > 0, time.Time{}
 		k.wake()
 	}
 	if !k.fetching && c.in.canFetch() {

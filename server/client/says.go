@@ -10,6 +10,8 @@ import (
 const (
 	// markEvery is how often a mark of one conversation is sent at most.
 	markEvery = time.Second
+	// watchEvery is the least time before the server is asked again whom to watch, when it could not tell.
+	watchEvery = time.Second
 	// typingEvery is how often "still typing" is sent at most; receivers end it by themselves after twice as long.
 	typingEvery = 3 * time.Second
 )
@@ -22,7 +24,8 @@ type says struct {
 	typing   map[string]typingState
 	typed    []*chatv1.SetTypingRequest // to be sent
 	watch    []string
-	watching bool // watch has to be sent
+	watching bool      // watch has to be sent
+	watchAt  time.Time // not before
 	presence chatv1.PresenceState
 	present  bool // presence has to be sent
 }
@@ -120,9 +123,28 @@ func (s *says) unmarked(m *mark, now time.Time, retry bool, delay time.Duration)
 	s.enqueue(m)
 }
 
+// watchRequest returns whom to watch, if that has to be sent; or else when its time comes, zero where there is none.
+func (s *says) watchRequest(now time.Time) (*chatv1.WatchPresenceRequest, time.Time) {
+	switch {
+	case !s.watching:
+		return nil, time.Time{}
+	case s.watchAt.After(now):
+		return nil, s.watchAt
+	}
+	s.watching, s.watchAt = false, time.Time{}
+	return &chatv1.WatchPresenceRequest{UserIds: s.watch}, time.Time{}
+}
+
+// unwatched takes an error that may pass: whom to watch is sent again after the delay.
+func (s *says) unwatched(now time.Time, delay time.Duration) {
+	if !s.watching { // else it is about to be sent anyway
+		s.watching, s.watchAt = true, now.Add(max(delay, watchEvery))
+	}
+}
+
 // connected makes everything be said again that the new stream doesn't know.
 func (s *says) connected() {
-	s.watching = len(s.watch) > 0
+	s.watching, s.watchAt = len(s.watch) > 0, time.Time{}
 	s.present = false // hello carries it
 	s.typed = nil
 	clear(s.typing)

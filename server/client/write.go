@@ -41,11 +41,11 @@ func (k *conn) write() {
 // requests returns what is to be sent now, or else how long to wait for the next thing that a clock decides. mu is held.
 func (k *conn) requests(batch []*chatv1.StreamRequest, now time.Time) ([]*chatv1.StreamRequest, time.Duration) {
 	says := k.c.says
-	if says.watching {
-		says.watching = false
-		batch = append(batch, &chatv1.StreamRequest{Request: &chatv1.StreamRequest_WatchPresence{
-			WatchPresence: &chatv1.WatchPresenceRequest{UserIds: says.watch},
-		}})
+	watch, watchAt := says.watchRequest(now)
+	if watch != nil {
+		batch = append(batch, k.ask(question{watch: true}, &chatv1.StreamRequest{
+			Request: &chatv1.StreamRequest_WatchPresence{WatchPresence: watch},
+		}))
 	}
 	if says.present {
 		says.present = false
@@ -73,7 +73,7 @@ func (k *conn) requests(batch []*chatv1.StreamRequest, now time.Time) ([]*chatv1
 		batch = append(batch, &chatv1.StreamRequest{Request: &chatv1.StreamRequest_Ping{Ping: &chatv1.Ping{}}})
 	}
 	wait := pingAt.Sub(now)
-	for _, at := range []time.Time{retryAt, markAt} {
+	for _, at := range []time.Time{retryAt, markAt, watchAt} {
 		if !at.IsZero() {
 			wait = min(wait, at.Sub(now))
 		}

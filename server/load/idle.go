@@ -53,8 +53,7 @@ func runIdle(ctx context.Context, cfg Config) (*Report, error) {
 	g, openCtx := errgroup.WithContext(ctx)
 	g.SetLimit(openWorkers)
 	for i := range n {
-		_, streams := conns.next()
-		t := conns.transport(streams, cfg.Servers[i%len(cfg.Servers)])
+		_, t := conns.next(i)
 		g.Go(func() error {
 			s, err := patiently(openCtx, func() (client.Stream, error) { return openIdle(streamCtx, t, sessions[i/each], i) })
 			if err != nil {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"net/http"
 	"runtime"
 	"slices"
 	"sync"
@@ -115,7 +116,8 @@ func (r *run) setUp(ctx context.Context, conns *connections) error {
 		return fmt.Errorf("sign up the users: %w", err)
 	}
 	for i, s := range sessions {
-		u, err := r.newUser(i, s, conns)
+		h, transport := conns.next(i)
+		u, err := r.newUser(i, s, h, transport)
 		if err != nil {
 			return err
 		}
@@ -133,12 +135,9 @@ func (r *run) setUp(ctx context.Context, conns *connections) error {
 	return nil
 }
 
-func (r *run) newUser(i int, s *client.Session, conns *connections) (*user, error) {
-	calls, streams := conns.next()
-	calls, streams = r.cfg.roaming(calls, i), r.cfg.roaming(streams, i)
-	url := r.cfg.Servers[0] // calls and streams decide
+func (r *run) newUser(i int, s *client.Session, h *http.Client, t client.Transport) (*user, error) {
 	u := &user{
-		run: r, index: i, slow: r.cfg.isSlow(i), line: &line{Transport: conns.transport(streams, url)},
+		run: r, index: i, slow: r.cfg.isSlow(i), line: &line{Transport: t},
 		live: make(chan struct{}), got: make(map[uint32]*seen),
 	}
 	if u.slow {
@@ -146,7 +145,7 @@ func (r *run) newUser(i int, s *client.Session, conns *connections) (*user, erro
 	}
 	var err error
 	u.client, err = client.New(client.Options{
-		ServerURL: url, Session: client.MemorySession(s), HTTPClient: calls, Transport: u.line,
+		ServerURL: r.cfg.Servers[0], Session: client.MemorySession(s), HTTPClient: h, Transport: u.line,
 		Queue: 8192, Window: r.cfg.Window, ConversationWindow: r.cfg.Window, MaxPending: 1_000_000, KeepSent: -1,
 	})
 	return u, err

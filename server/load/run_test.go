@@ -58,6 +58,7 @@ func TestEveryMessageIsAccountedFor(t *testing.T) {
 		"with a window":   func(c *Config) { c.Rate = 0 },
 		"in groups":       func(c *Config) { c.GroupSize = 3 },
 		"on a connection": func(c *Config) { c.StreamsPerConnection = 6 },
+		"by WebSocket":    func(c *Config) { c.Transport = WebSocket },
 	} {
 		t.Run(name, func(t *testing.T) {
 			c := short(t, nodetest.StartCluster(t, 2, quick)...)

@@ -22,6 +22,7 @@ const callsPerConnection = 100
 
 // connections hands out HTTP clients so that so many streams share a connection.
 type connections struct {
+	cfg     *Config
 	per     int
 	socket  *http.Client // what WebSockets are made with; nil: streams go over clients
 	clients []*http.Client
@@ -30,30 +31,23 @@ type connections struct {
 
 func newConnections(cfg *Config) *connections {
 	if cfg.Transport == WebSocket {
-		return &connections{per: callsPerConnection, socket: client.NewWebSocketClient()}
+		return &connections{cfg: cfg, per: callsPerConnection, socket: client.NewWebSocketClient()}
 	}
-	return &connections{per: cfg.StreamsPerConnection}
+	return &connections{cfg: cfg, per: cfg.StreamsPerConnection}
 }
 
-// next returns the clients for one more user's calls and streams.
-func (c *connections) next() (calls, streams *http.Client) {
+// next returns a client for the calls of user or stream i, and the transport of the streams. Both begin at the server whose turn it is.
+func (c *connections) next(i int) (*http.Client, client.Transport) {
 	if c.used%c.per == 0 {
 		c.clients = append(c.clients, client.NewHTTPClient())
 	}
 	c.used++
-	calls = c.clients[len(c.clients)-1]
+	h := c.cfg.roaming(c.clients[len(c.clients)-1], i)
+	server := c.cfg.Servers[0] // the client decides
 	if c.socket != nil {
-		return calls, c.socket
+		return h, client.NewWebSocketTransport(c.cfg.roaming(c.socket, i), server)
 	}
-	return calls, calls
-}
-
-// transport returns the transport for streams to a server.
-func (c *connections) transport(streams *http.Client, server string) client.Transport {
-	if c.socket != nil {
-		return client.NewWebSocketTransport(streams, server)
-	}
-	return client.NewHTTPTransport(streams, server)
+	return h, client.NewHTTPTransport(h, server)
 }
 
 func (c *connections) close() {

@@ -123,9 +123,10 @@ func (n *Node) drain(ctx context.Context) error {
 	case <-ctx.Done():
 	}
 	n.rpc.Drain()
-	done := make(chan error, 1)
+	done := make(chan error, 2)
 	go func() { done <- n.shutDown(ctx) }()
-	err := errors.Join(n.hub.Drain(ctx, n.config.Drain.Spread), <-done)
+	go func() { done <- n.rpc.Shutdown(ctx) }()
+	err := errors.Join(n.hub.Drain(ctx, n.config.Drain.Spread), <-done, <-done)
 	if err != nil {
 		err = fmt.Errorf("not all requests ended within the grace time: %w", err)
 		n.logger.Warn("cutting off what didn't end within the grace time")
@@ -143,7 +144,7 @@ func (n *Node) drain(ctx context.Context) error {
 
 // shutDown takes no more connections, and waits until those that are open have ended.
 func (n *Node) shutDown(ctx context.Context) error {
-	err := errors.Join(n.server.Shutdown(ctx), n.rpc.Shutdown(ctx))
+	err := n.server.Shutdown(ctx)
 	if n.plain != nil {
 		err = errors.Join(err, n.plain.wait(ctx))
 	}

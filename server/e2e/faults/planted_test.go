@@ -65,7 +65,6 @@ func TestCheckerFindsPlantedFaultsOverTwoNodes(t *testing.T) {
 		{planted.DropFrames, history.InOrder, sendAlone},
 		{planted.StaleMembership, history.RemovedHears, removeAndSend},
 		{planted.FanOutReordered, history.InOrder, sendMany},
-		{planted.RetryStoresAgain, history.Once, sendTwice},
 	}
 	for _, tt := range tests {
 		t.Run(string(tt.fault), func(t *testing.T) {

@@ -12,11 +12,13 @@ import (
 	"os/exec"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"connectrpc.com/connect"
 	"github.com/HdrHistogram/hdrhistogram-go"
+	"golang.org/x/net/websocket"
 
 	chatv1 "github.com/natterjack-chat/natterjack/gen/go/natterjack/chat/v1"
 	"github.com/natterjack-chat/natterjack/gen/go/natterjack/chat/v1/chatv1connect"
@@ -31,7 +33,7 @@ const bareVariable = "FIGURES_BARE"
 
 // bareSpec says what a bare program does.
 type bareSpec struct {
-	Role     string // serve, echo, flood or idle
+	Role     string // serve, echo, flood, idle, or websocket: an echo of messages over WebSockets
 	URL      string // of the server
 	Streams  int
 	Share    int     // streams on a connection; 0: one
@@ -55,7 +57,11 @@ func runBare(spec string) (code int) {
 			err = bareServe()
 		case "idle":
 			err = s.idle()
+		case "websocket":
+			go endWithParent()
+			err = s.webSockets()
 		default:
+			go endWithParent()
 			err = s.measure()
 		}
 	}
@@ -64,6 +70,12 @@ func runBare(spec string) (code int) {
 		return 1
 	}
 	return 0
+}
+
+// endWithParent ends this program when the one that started it has.
+func endWithParent() {
+	_, _ = io.Copy(io.Discard, os.Stdin)
+	os.Exit(1)
 }
 
 // bareServer answers, floods or says one word, as hello asks.
@@ -112,8 +124,10 @@ func bareServe() error {
 	}
 	var protocols http.Protocols
 	protocols.SetUnencryptedHTTP2(true)
+	protocols.SetHTTP1(true)
 	mux := http.NewServeMux()
 	mux.Handle(chatv1connect.NewChatServiceHandler(bareServer{}))
+	mux.Handle("/websocket", websocket.Handler(func(ws *websocket.Conn) { _, _ = io.Copy(ws, ws) })) // to its end
 	server := &http.Server{Handler: mux, Protocols: &protocols, ReadHeaderTimeout: time.Minute}
 	fmt.Printf("http://%s\n", l.Addr())
 	go func() {
@@ -159,6 +173,45 @@ func (s *bareSpec) idle() error {
 	fmt.Println("open")
 	_, err := io.Copy(io.Discard, os.Stdin)
 	return err
+}
+
+// webSockets measures an echo over WebSockets: on each, Window messages of 120 bytes are sent and then received, again and again.
+func (s *bareSpec) webSockets() error {
+	url := "ws" + strings.TrimPrefix(s.URL, "http") + "/websocket"
+	conns := make([]*websocket.Conn, s.Streams)
+	for i := range conns {
+		var err error
+		if conns[i], err = websocket.Dial(url, "", s.URL); err != nil {
+			return err
+		}
+		conns[i].PayloadType = websocket.BinaryFrame
+	}
+	var came atomic.Int64
+	var working sync.WaitGroup
+	deadline := time.Now().Add(s.Duration)
+	for _, ws := range conns {
+		if err := ws.SetDeadline(deadline); err != nil {
+			return err
+		}
+		working.Go(func() {
+			message, answer := make([]byte, 120), []byte(nil)
+			for {
+				for range s.Window {
+					if websocket.Message.Send(ws, message) != nil {
+						return
+					}
+				}
+				for range s.Window {
+					if websocket.Message.Receive(ws, &answer) != nil {
+						return
+					}
+					came.Add(1)
+				}
+			}
+		})
+	}
+	working.Wait()
+	return json.NewEncoder(os.Stdout).Encode(bareResult{PerSecond: float64(came.Load()) / s.Duration.Seconds()})
 }
 
 // bareLoad measures echo and flood.
@@ -296,7 +349,13 @@ func (s bareSpec) start(t *testing.T) *bareProcess {
 func (s bareSpec) run(t *testing.T) bareResult {
 	t.Helper()
 	s.URL = bareSpec{Role: "serve"}.start(t).word
-	out, err := s.command(t).Output()
+	cmd := s.command(t)
+	in, err := cmd.StdinPipe() // which is open as long as this process is
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = in.Close() }()
+	out, err := cmd.Output()
 	if err != nil {
 		t.Fatalf("the bare %s: %v", s.Role, err)
 	}
@@ -323,11 +382,11 @@ func (s bareSpec) command(t *testing.T) *exec.Cmd {
 	return cmd
 }
 
-// bareIdle returns how much a bare server's memory grows by each idle stream, in KiB.
-func bareIdle(t *testing.T, streams, share int) float64 {
+// bareIdle opens idle streams on a bare server, and returns how to learn by how much its memory grew by each of them, in KiB.
+func bareIdle(t *testing.T, streams, share int) (kib func() float64) {
 	t.Helper()
 	server := bareSpec{Role: "serve"}.start(t)
 	before := resident(t, server.pid)
 	bareSpec{Role: "idle", URL: server.word, Streams: streams, Share: share}.start(t)
-	return float64(resident(t, server.pid)-before) / 1024 / float64(streams)
+	return func() float64 { return float64(resident(t, server.pid)-before) / 1024 / float64(streams) }
 }

@@ -43,11 +43,12 @@ type sizes struct {
 	rate          float64
 	fanOut        int // streams of one conversation
 	fanOutRate    float64
-	own, shared   int // idle streams: each on its own connection, and 50 to one
-	messages      int // stored before pages are read
-	pages         int // read
-	missed        int // in each of 20 conversations
-	clients       int // of the node that is killed
+	own, shared   int           // idle streams: each on its own connection, and 50 to one
+	rest          time.Duration // that they are left alone before memory is measured: the runtime collects garbage every two minutes at the latest
+	messages      int           // stored before pages are read
+	pages         int           // read
+	missed        int           // in each of 20 conversations
+	clients       int           // of the node that is killed
 	rawBenchTime  string
 	bareIdleShare int // the bare server gets this part of the idle streams
 }
@@ -55,7 +56,7 @@ type sizes struct {
 // full are the sizes that the figures are about.
 func full() sizes {
 	return sizes{
-		duration: 10 * time.Second, users: 500, rate: 1000, fanOut: 1000, fanOutRate: 500, own: 15_000, shared: 100_000, messages: *messages, pages: 2000,
+		duration: 10 * time.Second, users: 500, rate: 1000, fanOut: 1000, fanOutRate: 520, own: 15_000, shared: 100_000, rest: 125 * time.Second, messages: *messages, pages: 2000,
 		missed: 50, clients: 10_000, rawBenchTime: "2s", bareIdleShare: 5,
 	}
 }
@@ -63,7 +64,7 @@ func full() sizes {
 // small are sizes that take no time.
 func small() sizes {
 	return sizes{
-		duration: time.Second, users: 10, rate: 100, fanOut: 10, fanOutRate: 20, own: 20, shared: 100, messages: 600, pages: 10,
+		duration: time.Second, users: 10, rate: 100, fanOut: 10, fanOutRate: 20, own: 20, shared: 100, rest: time.Second, messages: 600, pages: 10,
 		missed: 3, clients: 20, rawBenchTime: "1x", bareIdleShare: 1,
 	}
 }

@@ -6,6 +6,8 @@ import (
 	"strings"
 	"sync"
 	"testing"
+
+	"github.com/natterjack-chat/natterjack/server/load"
 )
 
 // all are the figures in the order of the table.
@@ -15,12 +17,15 @@ func all() []figure {
 		{"postgres", "durable messages over Stream, everything on this machine, PostgreSQL", postgresThroughput},
 		{"two-nodes", "the same with two nodes and Redis", twoNodesThroughput},
 		{"sqlite", "the same with SQLite", sqliteThroughput},
+		{"websocket", "the same over WebSockets, PostgreSQL", webSocketThroughput},
 		{"fan-out", "one conversation, everybody listening", fanOut},
 		{"idle", "idle streams, each on its own connection", idle},
+		{"idle-websocket", "idle streams over WebSockets", idleWebSocket},
 		{"idle-shared", "idle streams, 50 on a connection", idleShared},
 		{"history", "a page of 50 messages anywhere in the history, PostgreSQL, over the wire", history},
 		{"resume", "a device comes back to 20 conversations with news, PostgreSQL", resume},
 		{"killed", "one of two nodes is killed: until its clients are back and caught up", killed},
+		{"growth", "what a message costs the server as members and streams grow, SQLite", growth},
 		{"second-node", "what delivery to another node costs", secondNode},
 	}
 }
@@ -31,7 +36,7 @@ func latency(t *testing.T, s sizes) []line {
 	return []line{
 		{what: "p50", value: r.LatencyMS.P50, unit: "ms", hold: 1, aim: 0.6, anchor: fmt.Sprintf("bare echo %s ms", number(echo.P50))},
 		{what: "p99", value: r.LatencyMS.P99, unit: "ms", hold: 10, aim: 3, anchor: fmt.Sprintf("bare echo %s ms", number(echo.P99))},
-		{what: "server's CPU a message", value: r.Server.CPUSeconds * 1e6 / float64(r.Acknowledged), unit: "µs"},
+		{what: "server's CPU a message", value: cpu(r, r.Acknowledged), unit: "µs", mayBeZero: coarse},
 	}
 }
 
@@ -48,7 +53,7 @@ func postgresThroughput(t *testing.T, s sizes) []line {
 			what: "sent, stored, acknowledged, delivered", value: rate, unit: "/s", hold: 20_000, aim: 30_000, atLeast: true,
 			anchor: fmt.Sprintf("raw inserts of such rows %s/s (ratio %s), bare echo %s/s", number(raw), number(rate/raw), number(echo.PerSecond)),
 		},
-		{what: "server's CPU a message", value: r.Server.CPUSeconds * 1e6 / float64(r.Acknowledged), unit: "µs"},
+		{what: "server's CPU a message", value: cpu(r, r.Acknowledged), unit: "µs", mayBeZero: coarse},
 	}
 }
 
@@ -62,7 +67,19 @@ func sqliteThroughput(t *testing.T, s sizes) []line {
 	r := generate(t, s, serve(t), closedLoop...)
 	return []line{
 		{what: "sent, stored, acknowledged, delivered", value: r.ThroughputPerSecond, unit: "/s"},
-		{what: "server's CPU a message", value: r.Server.CPUSeconds * 1e6 / float64(r.Acknowledged), unit: "µs"},
+		{what: "server's CPU a message", value: cpu(r, r.Acknowledged), unit: "µs", mayBeZero: coarse},
+	}
+}
+
+func webSocketThroughput(t *testing.T, s sizes) []line {
+	r := generate(t, s, serve(t, onPostgres(t)), append([]string{"--transport", "websocket"}, closedLoop...)...)
+	echo := bareSpec{Role: "websocket", Streams: 50, Window: 64, Duration: s.duration / 2}.run(t)
+	return []line{
+		{
+			what: "sent, stored, acknowledged, delivered", value: r.ThroughputPerSecond, unit: "/s", hold: 27_000, aim: 40_000, atLeast: true,
+			anchor: fmt.Sprintf("bare echo (x/net/websocket) %s/s", number(echo.PerSecond)),
+		},
+		{what: "server's CPU a message", value: cpu(r, r.Acknowledged), unit: "µs", mayBeZero: coarse},
 	}
 }
 
@@ -76,28 +93,33 @@ func fanOut(t *testing.T, s sizes) []line {
 			anchor: fmt.Sprintf("bare flood of as many streams %s/s", number(flood.PerSecond)),
 		},
 		{what: "p99", value: r.LatencyMS.P99, unit: "ms", hold: 50, anchor: fmt.Sprintf("bare flood %s ms", number(flood.P99))},
-		{what: "server's CPU a delivery", value: r.Server.CPUSeconds * 1e6 / float64(r.Delivered), unit: "µs"},
+		{what: "server's CPU a delivery", value: cpu(r, r.Delivered), unit: "µs", mayBeZero: coarse},
 	}
 }
 
-func idle(t *testing.T, s sizes) []line { return idleStreams(t, s, s.own, 1, 50, 30) }
+func idle(t *testing.T, s sizes) []line {
+	return idleStreams(t, s, s.own, 1, line{hold: 50, aim: 30})
+}
 
-func idleShared(t *testing.T, s sizes) []line { return idleStreams(t, s, s.shared, 50, 0, 15) }
+func idleWebSocket(t *testing.T, s sizes) []line {
+	return idleStreams(t, s, s.own, 1, line{hold: 26, aim: 20}, "--transport", "websocket")
+}
 
-// idleStreams opens streams that only listen; hold and aim are in KiB each.
-func idleStreams(t *testing.T, s sizes, n, share int, hold, aim float64) []line {
+func idleShared(t *testing.T, s sizes) []line {
+	return idleStreams(t, s, s.shared, 50, line{aim: 15})
+}
+
+// idleStreams opens streams that only listen; memory says what each is held to, in KiB.
+func idleStreams(t *testing.T, s sizes, n, share int, memory line, flags ...string) []line {
 	t.Helper()
-	r := generate(t, s, serve(t), "--idle", strconv.Itoa(n), "--streams-per-connection", strconv.Itoa(share), "--streams-per-user", "100")
 	some := n / s.bareIdleShare
 	bare := bareIdle(t, some, share)
-	return []line{
-		{what: "live", value: float64(r.Idle.Streams), unit: "streams", hold: float64(n), atLeast: true},
-		{
-			what: "the server's memory for each", value: float64(r.Idle.BytesPerStream) / 1024, unit: "KiB", hold: hold, aim: aim,
-			anchor:    fmt.Sprintf("%s KiB for each of %s streams of a bare server", number(bare), number(float64(some))),
-			mayBeZero: "a few streams fit in what the server has already",
-		},
-	}
+	flags = append(flags, "--idle", strconv.Itoa(n), "--streams-per-connection", strconv.Itoa(share), "--streams-per-user", "100", "--duration", s.rest.String())
+	r := generate(t, s, serve(t), flags...)
+	memory.what, memory.value, memory.unit = "the server's memory for each", float64(r.Idle.BytesPerStream)/1024, "KiB"
+	memory.anchor = fmt.Sprintf("%s KiB for each of %s HTTP/2 streams of a bare server", number(bare()), number(float64(some)))
+	memory.mayBeZero = "a few streams fit in what the server has already"
+	return []line{{what: "live", value: float64(r.Idle.Streams), unit: "streams", hold: float64(n), atLeast: true}, memory}
 }
 
 func killed(t *testing.T, s sizes) []line {
@@ -136,3 +158,24 @@ func secondNode(t *testing.T, s sizes) []line {
 		},
 	}
 }
+
+// growth shows how cost grows. How it does with what is stored is told by the store's benchmarks, BenchmarkStored and BenchmarkLists.
+func growth(t *testing.T, s sizes) (lines []line) {
+	server := serve(t)
+	for _, members := range []int{2, s.users / 5, s.users} {
+		r := generate(t, s, server, "--users", strconv.Itoa(s.users), "--group-size", strconv.Itoa(members), "--rate", fmt.Sprint(s.rate/10),
+			"--streams-per-connection", "50")
+		lines = append(lines, line{what: fmt.Sprintf("CPU a delivery, conversations of %d", members), value: cpu(r, r.Delivered), unit: "µs", mayBeZero: coarse})
+	}
+	for _, users := range []int{s.users / 5, s.users} {
+		r := generate(t, s, server, "--users", strconv.Itoa(users), "--rate", fmt.Sprint(s.rate))
+		lines = append(lines, line{what: fmt.Sprintf("CPU a message, %d streams", users), value: cpu(r, r.Acknowledged), unit: "µs", mayBeZero: coarse})
+	}
+	return lines
+}
+
+// coarse says why CPU time may be 0.
+const coarse = "the kernel counts it in hundredths of a second"
+
+// cpu is the server's CPU time for each of n, in microseconds.
+func cpu(r *load.Report, n int64) float64 { return r.Server.CPUSeconds * 1e6 / float64(max(n, 1)) }
