@@ -73,13 +73,13 @@ class KeptSession implements Session {
   }
 
   async signUp(form: { username: string; password: string; displayName?: string }): Promise<void> {
-    await this.#begin((signal) =>
-      this.#auth.signUp({ ...form, displayName: form.displayName ?? "", deviceName: this.#deviceName }, { signal }),
+    await this.#begin((timeoutMs) =>
+      this.#auth.signUp({ ...form, displayName: form.displayName ?? "", deviceName: this.#deviceName }, { timeoutMs }),
     );
   }
 
   async signIn(form: { username: string; password: string }): Promise<void> {
-    await this.#begin((signal) => this.#auth.signIn({ ...form, deviceName: this.#deviceName }, { signal }));
+    await this.#begin((timeoutMs) => this.#auth.signIn({ ...form, deviceName: this.#deviceName }, { timeoutMs }));
   }
 
   async signOut(): Promise<void> {
@@ -142,7 +142,7 @@ class KeptSession implements Session {
     if (!this.#closed.signal.aborted) this.#channel?.postMessage("changed");
   }
 
-  async #begin(ask: (signal: AbortSignal) => Promise<SignUpResponse | SignInResponse>): Promise<void> {
+  async #begin(ask: (timeoutMs: number) => Promise<SignUpResponse | SignInResponse>): Promise<void> {
     await this.#loaded;
     await this.#exclusive(async () => {
       const answer = await this.#call(renewTimeout, ask);
@@ -163,8 +163,8 @@ class KeptSession implements Session {
       return kept.accessToken;
     }
     try {
-      const { session } = await this.#call(renewTimeout, (signal) =>
-        this.#auth.refreshSession({ refreshToken: kept.refreshToken }, { signal }),
+      const { session } = await this.#call(renewTimeout, (timeoutMs) =>
+        this.#auth.refreshSession({ refreshToken: kept.refreshToken }, { timeoutMs }),
       );
       const next = live(kept.userId, session);
       await this.#store(next, era);
@@ -181,18 +181,18 @@ class KeptSession implements Session {
   /** Ends a session at the server. It doesn't matter much if that fails: then it runs out by itself. */
   async #end(kept: Live): Promise<void> {
     try {
-      await this.#call(signOutTimeout, async (signal) => {
+      await this.#call(signOutTimeout, async (timeoutMs) => {
         const { accessToken } = usable(kept)
           ? kept
-          : live(kept.userId, (await this.#auth.refreshSession({ refreshToken: kept.refreshToken }, { signal })).session);
-        await this.#auth.signOut({}, { signal, headers: bearer(accessToken) });
+          : live(kept.userId, (await this.#auth.refreshSession({ refreshToken: kept.refreshToken }, { timeoutMs })).session);
+        await this.#auth.signOut({}, { timeoutMs, headers: bearer(accessToken) });
       });
     } catch {}
   }
 
-  async #call<R>(timeout: number, ask: (signal: AbortSignal) => Promise<R>): Promise<R> {
+  async #call<R>(timeout: number, ask: (timeoutMs: number) => Promise<R>): Promise<R> {
     try {
-      return await ask(AbortSignal.timeout(timeout));
+      return await ask(timeout);
     } catch (error) {
       throw toChatError(error);
     }

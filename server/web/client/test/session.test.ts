@@ -7,9 +7,10 @@ import { AuthService } from "@natterjack/proto/auth/v1/auth_service_pb.js";
 import { afterEach, beforeAll, expect, onTestFinished, test, vi } from "vitest";
 import type { Network } from "../src/network.js";
 import type { Wire } from "../src/wiring.js";
+import { TroubleProxy } from "./proxy.js";
 import { Server } from "./server.js";
 import { eventually, until } from "./until.js";
-import { Locks, newUser, open, webSocketNetwork } from "./wire.js";
+import { Locks, networks, newUser, open, webSocketNetwork } from "./wire.js";
 
 let server: Server;
 beforeAll(async () => {
@@ -150,6 +151,26 @@ test("a server that isn't there doesn't end a session", async () => {
   await own.restart();
   expect(await one.session.accessToken(stale)).not.toBe(stale);
 });
+
+test.each(networks)(
+  "a refresh over %s that gets no answer is the network's fault, and the next one is not asked in vain",
+  async (_, network) => {
+    const proxy = await TroubleProxy.start(server.url);
+    vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
+    const one = open(network(proxy.url));
+    await one.session.signUp(newUser());
+    const stale = await one.session.accessToken();
+    proxy.swallow = true;
+    const asked = proxy.received;
+    const refreshed = expect(one.session.accessToken(stale)).rejects.toMatchObject({ code: "network" });
+    await eventually(() => proxy.received > asked);
+    await vi.advanceTimersByTimeAsync(15_000);
+    await refreshed;
+    proxy.forget();
+    proxy.swallow = false;
+    expect(await one.session.accessToken(stale)).not.toBe(stale);
+  },
+);
 
 test("nothing but the server can end a session", async () => {
   const portal = createServer((_, response) =>
