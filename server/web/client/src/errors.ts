@@ -52,6 +52,7 @@ export function failureOf(error: ChatError): Failure {
 
 // What something between client and server, or the client's own network, causes as well. Natterjack itself attaches a detail to each error.
 const ambiguous: ReadonlySet<Code> = new Set([
+  Code.Canceled, // how HTTP/2 tells of a connection whose other side was killed
   Code.Unknown,
   Code.DeadlineExceeded,
   Code.ResourceExhausted,

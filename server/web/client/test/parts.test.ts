@@ -96,13 +96,12 @@ describe("an error", () => {
     expect(failureOf(requestFailed(refusal))).toEqual(failureOf(toChatError(incoming(Code.ResourceExhausted))));
   });
 
-  test.each([Code.Unavailable, Code.Unknown, Code.Internal, Code.DeadlineExceeded, Code.Unauthenticated])(
+  test.each([Code.Canceled, Code.Unavailable, Code.Unknown, Code.Internal, Code.DeadlineExceeded, Code.Unauthenticated])(
     "with code %s that the server didn't explain is the network's",
     (code) => expect(toChatError(new ConnectError("", code)).code).toBe("network"),
   );
 
   test.each([
-    [Code.Canceled, "canceled"],
     [Code.Unimplemented, "unimplemented"],
     [Code.PermissionDenied, "permission_denied"],
   ])("with code %s keeps it", (code, name) =>
