@@ -41,10 +41,12 @@ export function Timeline({ conversation, timeline, actions, startAt, ref }: Time
   const rows = useRows(state);
   const list = useRef<VirtualizerHandle>(null);
   const scroller = useRef<HTMLDivElement>(null);
-  const moved = useReadMark(conversation.id, rows, { list, scroller });
+  const seeking = useRef(startAt !== undefined);
+  const moved = useReadMark(conversation.id, rows, { list, scroller, seeking });
   const scroll = useScroll({
     list,
     scroller,
+    seeking,
     timeline,
     state,
     rows,

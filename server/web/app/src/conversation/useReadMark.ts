@@ -9,7 +9,7 @@ import type { Box } from "./useScroll.ts";
  * Marks as read what the user can have seen: messages that are wholly in view, or whose end is, in a pane that is shown in a tab that is shown. The function
  * that it returns looks again, at most once per frame.
  */
-export function useReadMark(conversationId: string, rows: readonly Row[], { list, scroller }: Box): () => void {
+export function useReadMark(conversationId: string, rows: readonly Row[], { list, scroller, seeking }: Box): () => void {
   const chat = useChat();
   const [path] = useLocation();
   const latest = useRef(rows);
@@ -17,13 +17,13 @@ export function useReadMark(conversationId: string, rows: readonly Row[], { list
   const frame = useRef(0);
   const look = useCallback(() => {
     frame.current = 0;
-    if (list.current === null || !isShown(scroller.current)) return;
+    if (list.current === null || seeking.current || !isShown(scroller.current)) return;
     const seq = lastSeen(latest.current, list.current);
     const known = chat.conversation(conversationId).get()?.readSeq ?? 0;
     if (seq <= marked.current || seq <= known) return;
     marked.current = seq;
     chat.markRead(conversationId, seq);
-  }, [chat, conversationId, list, scroller]);
+  }, [chat, conversationId, list, scroller, seeking]);
   const soon = useCallback(() => {
     if (frame.current === 0) frame.current = requestAnimationFrame(look);
   }, [look]);

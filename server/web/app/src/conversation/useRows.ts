@@ -12,7 +12,7 @@ export function useRows({ messages, openedReadSeq, hasOlder, hasNewer }: Timelin
 }
 
 /** The rows as a list in which one is reached by Tab and the others by arrow keys. Without a choice it is the newest message. */
-export function useRowFocus(rows: readonly Row[], { list, scroller }: Box) {
+export function useRowFocus(rows: readonly Row[], { list, scroller }: Pick<Box, "list" | "scroller">) {
   const [chosen, choose] = useState<string>();
   const latest = useRef(rows);
   useEffect(() => {

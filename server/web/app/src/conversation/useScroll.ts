@@ -21,6 +21,8 @@ type Goal = { readonly kind: "opening" | "divider" } | { readonly kind: "seq"; r
 export interface Box {
   readonly list: RefObject<VirtualizerHandle | null>;
   readonly scroller: RefObject<HTMLDivElement | null>;
+  /** What is in view is not what was asked for, which is still being loaded. */
+  readonly seeking: RefObject<boolean>;
 }
 
 const opening: Goal = { kind: "opening" };
@@ -55,9 +57,16 @@ interface ScrollOptions extends Box {
   readonly moved: () => void;
 }
 
-export function useScroll({ list, scroller, timeline, state, rows, startAt, newestSeq, moved }: ScrollOptions): Scroll {
+export function useScroll({ list, scroller, seeking, timeline, state, rows, startAt, newestSeq, moved }: ScrollOptions): Scroll {
   const latest = useRef({ state, rows, newestSeq, moved });
   const goal = useRef<Goal | undefined>(startAt === undefined ? opening : { kind: "seq", seq: startAt });
+  const aim = useCallback(
+    (wanted: Goal | undefined) => {
+      goal.current = wanted;
+      seeking.current = wanted !== undefined && wanted !== opening;
+    },
+    [seeking],
+  );
   const following = useRef(startAt === undefined);
   const offset = useRef(0);
   const [atEnd, setAtEnd] = useState(true);
@@ -83,9 +92,9 @@ export function useScroll({ list, scroller, timeline, state, rows, startAt, newe
     const index = wanted === undefined ? -1 : indexOf(wanted, rows, state);
     if (wanted !== undefined && index >= 0) {
       // What this device kept is shown first, and where the new messages begin comes after it.
-      if (wanted !== opening || rows[index]?.kind === "new" || isCurrent(state, newestSeq)) goal.current = undefined;
+      if (wanted !== opening || rows[index]?.kind === "new" || isCurrent(state, newestSeq)) aim(undefined);
       if (wanted === opening && goal.current === undefined && isDividerAbove(state, rows[index])) {
-        goal.current = divider;
+        aim(divider);
         return;
       }
       const end = index === rows.length - 1;
@@ -93,29 +102,32 @@ export function useScroll({ list, scroller, timeline, state, rows, startAt, newe
       box.scrollToIndex(index, { align: end ? "end" : wanted.kind === "seq" ? "center" : "start" });
       if (wanted.kind === "seq") setLit(wanted.seq);
     } else if (wanted === undefined && following.current && !state.hasNewer) toEnd();
-  }, [list, toEnd, setLit]);
+  }, [list, aim, toEnd, setLit]);
 
   const seek = useCallback(
-    (wanted: Goal, load: () => Promise<void>) => {
-      goal.current = wanted;
+    async (wanted: Goal, load: () => Promise<void>) => {
+      aim(wanted);
       if (indexOf(wanted, latest.current.rows, latest.current.state) >= 0) return pursue();
       following.current = false;
-      void load().then(() => {
-        // By the state itself: it may be drawn later. What isn't there now won't come: it was never in this conversation, or the load failed.
+      // A load that was under way already may have been for another place: then it is asked for again.
+      for (let tries = 0; tries < 2; tries++) {
+        await load();
+        // By the state itself: it may be drawn later.
         const state = timeline.get();
         if (goal.current !== wanted || indexOf(wanted, rowsOfState(state), state) >= 0) return;
-        goal.current = undefined;
-        if (wanted === divider) toEnd();
-      });
+      }
+      // It was never in this conversation, or the load failed, which the state tells.
+      aim(undefined);
+      if (wanted === divider) toEnd();
     },
-    [timeline, pursue, toEnd],
+    [timeline, aim, pursue, toEnd],
   );
 
   useLayoutEffect(() => {
     latest.current = { state, rows, newestSeq, moved };
     const before = goal.current;
     pursue();
-    if (before === opening && goal.current === divider) seek(divider, () => timeline.jumpTo(state.openedReadSeq));
+    if (before === opening && goal.current === divider) void seek(divider, () => timeline.jumpTo(state.openedReadSeq));
   }, [state, rows, newestSeq, moved, pursue, seek, timeline]);
 
   useEffect(() => {
@@ -126,16 +138,17 @@ export function useScroll({ list, scroller, timeline, state, rows, startAt, newe
     shift,
     atEnd: atEnd && !state.hasNewer,
     litSeq,
-    jumpTo: useCallback((seq) => seek({ kind: "seq", seq }, () => timeline.jumpTo(seq)), [seek, timeline]),
-    jumpToEnd: useCallback(() => seek({ kind: "end" }, () => timeline.jumpToNewest()), [seek, timeline]),
+    jumpTo: useCallback((seq) => void seek({ kind: "seq", seq }, () => timeline.jumpTo(seq)), [seek, timeline]),
+    jumpToEnd: useCallback(() => void seek({ kind: "end" }, () => timeline.jumpToNewest()), [seek, timeline]),
     onScroll: useCallback(
       (now) => {
         const { current: box } = scroller;
         if (box === null) return;
         // By the document's own measures: after a change of size the list learns of its own too late, and would take that for going up.
         const end = box.scrollHeight - box.scrollTop - box.clientHeight <= nearEnd;
-        // Only going up ends following: what grows below moves the end away too.
-        if (end) following.current = true;
+        // Only going up ends following: what grows below moves the end away too. The end of what is loaded is none while newer messages are to come.
+        const { state, newestSeq } = latest.current;
+        if (end && isCurrent(state, newestSeq)) following.current = true;
         else if (now < offset.current) following.current = false;
         offset.current = now;
         setAtEnd(end || following.current);
@@ -145,8 +158,8 @@ export function useScroll({ list, scroller, timeline, state, rows, startAt, newe
       [scroller, loadMore],
     ),
     onTouched: useCallback(() => {
-      if (goal.current === opening) goal.current = undefined;
-    }, []),
+      if (goal.current === opening) aim(undefined);
+    }, [aim]),
     onResize: useCallback(() => {
       if (following.current && (goal.current ?? opening) === opening && !latest.current.state.hasNewer) toEnd();
       latest.current.moved();
