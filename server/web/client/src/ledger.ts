@@ -91,7 +91,7 @@ export class Ledger {
 
   noteDraft(id: string, text: string): void {
     this.#drafts.set(id, text === "" ? undefined : text);
-    this.soon();
+    void this.store(); // drafts come when writing pauses, and when the page goes: then later is too late
   }
 
   /** Stores what has gathered, after some time in which more may. */

@@ -3,6 +3,7 @@
 import { fromBinary } from "@bufbuild/protobuf";
 import { SignUpResponseSchema } from "@natterjack/proto/auth/v1/auth_service_pb.js";
 import type { Locator, Page } from "playwright-core";
+import { expect } from "vitest";
 import { newName, password } from "./person.js";
 
 /** Makes an account, as somebody who opens the application for the first time does. */
@@ -87,4 +88,28 @@ export async function installed(page: Page): Promise<void> {
   await page.evaluate(async () => {
     await navigator.serviceWorker.ready;
   });
+}
+
+/** All that the browser keeps for the page, as text. */
+export function stored(page: Page): Promise<string> {
+  return page.evaluate(async () => {
+    const done = <T>(request: IDBRequest<T>) =>
+      new Promise<T>((resolve, reject) => {
+        request.onsuccess = () => resolve(request.result);
+        request.onerror = () => reject(request.error);
+      });
+    const all: unknown[] = [{ ...localStorage }, { ...sessionStorage }, document.cookie];
+    for (const { name } of await indexedDB.databases()) {
+      const database = await done(indexedDB.open(name ?? ""));
+      for (const store of database.objectStoreNames)
+        all.push(store, await done(database.transaction(store).objectStore(store).getAll()));
+      database.close();
+    }
+    return JSON.stringify(all, (_, value) => (typeof value === "bigint" ? String(value) : value));
+  });
+}
+
+/** Waits until a text that was shown is kept for a start without a network: in the list and in the conversation itself. */
+export async function kept(page: Page, text: string): Promise<void> {
+  await expect.poll(async () => (await stored(page)).split(text).length - 1).toBeGreaterThanOrEqual(2);
 }

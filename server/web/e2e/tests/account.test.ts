@@ -1,7 +1,6 @@
-import type { Page } from "playwright-core";
 import { Person, password } from "../harness/person.js";
 import { expect, test } from "../harness/test.js";
-import { conversations, signIn, signOut, signUp } from "../harness/ui.js";
+import { conversations, signIn, signOut, signUp, stored } from "../harness/ui.js";
 
 const refused = (status: number) => new RegExp(`the server responded with a status of ${status}`);
 
@@ -63,22 +62,3 @@ test("a session that is revoked on another device ends here at once, with a word
   await other.reload();
   await conversations(other).waitFor();
 });
-
-/** All that the browser keeps for the page, as text. */
-function stored(page: Page): Promise<string> {
-  return page.evaluate(async () => {
-    const done = <T>(request: IDBRequest<T>) =>
-      new Promise<T>((resolve, reject) => {
-        request.onsuccess = () => resolve(request.result);
-        request.onerror = () => reject(request.error);
-      });
-    const all: unknown[] = [{ ...localStorage }, { ...sessionStorage }, document.cookie];
-    for (const { name } of await indexedDB.databases()) {
-      const database = await done(indexedDB.open(name ?? ""));
-      for (const store of database.objectStoreNames)
-        all.push(store, await done(database.transaction(store).objectStore(store).getAll()));
-      database.close();
-    }
-    return JSON.stringify(all, (_, value) => (typeof value === "bigint" ? String(value) : value));
-  });
-}

@@ -3,11 +3,13 @@ import { expect, test } from "../harness/test.js";
 import { composer, entry, message, openConversation, send, signUp } from "../harness/ui.js";
 
 test("a group is made, renamed, joined, ruled and left", async ({ open, server }) => {
-  const owner = await (await open()).tab();
+  const ownerDevice = await open();
+  ownerDevice.tolerate(/status of 404.*GetConversation/); // what somebody hears who has left
+  const owner = await ownerDevice.tab();
   await signUp(owner, "Olive Owner");
   const pat = await Person.signUp(server.url, "Pat");
   const guestDevice = await open();
-  guestDevice.tolerate(/status of 404/); // what somebody who was removed hears
+  guestDevice.tolerate(/status of 404.*GetConversation/); // and who was removed
   const guest = await guestDevice.tab();
   const { username } = await signUp(guest, "Gus Guest");
 

@@ -20,18 +20,20 @@ test("a conversation of 50,000 messages scrolls back without losing its place, a
 
   // Wheel upwards: what is read goes down, older messages join above, and nothing jumps.
   await timeline(page).hover();
-  let top = await firstSeen(page);
+  let top = await settled(page);
   for (let i = 0; i < 40; i++) {
     await page.mouse.wheel(0, -1500);
     await expect.poll(() => firstSeen(page)).toBeLessThan(top);
-    const now = await firstSeen(page);
+    const now = await settled(page);
     expect(top - now, "messages passed by one turn of the wheel").toBeLessThan(120);
     top = now;
   }
   expect(total - top, "messages scrolled back").toBeGreaterThan(500);
 
+  const before = await offset(page, top + 3);
   await friend.send(conversation, "news from the end");
-  await expect.poll(() => firstSeen(page)).toBe(top);
+  await page.getByRole("button", { name: /Jump to the newest message, 1 unread/ }).waitFor();
+  expect(await offset(page, top + 3), "where the same entry stands, in pixels").toBeCloseTo(before, 0);
   await jumpToNewest(page);
   await message(page, "news from the end").waitFor();
   await send(page, "noted");
@@ -49,4 +51,22 @@ function firstSeen(page: Page): Promise<number> {
     const rows = [...log.querySelectorAll("article")].filter((row) => row.getBoundingClientRect().bottom > top);
     return Number(/entry (\d+)\./.exec(rows[0]?.textContent ?? "")?.[1]);
   });
+}
+
+/** As {@link firstSeen}, once nothing moves any more. */
+async function settled(page: Page): Promise<number> {
+  for (let before = await firstSeen(page), same = 0; ; ) {
+    await page.evaluate(() => new Promise((resolve) => requestAnimationFrame(() => requestAnimationFrame(resolve))));
+    const now = await firstSeen(page);
+    same = now === before ? same + 1 : 0;
+    if (same === 3) return now;
+    before = now;
+  }
+}
+
+/** How far an entry is below the upper edge of the window, in pixels. */
+async function offset(page: Page, entry: number): Promise<number> {
+  const box = await message(page, `entry ${entry}.`).boundingBox();
+  if (!box) throw new Error(`entry ${entry} is not on the page`);
+  return box.y;
 }

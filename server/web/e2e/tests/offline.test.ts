@@ -1,7 +1,7 @@
 import { networkErrors } from "../harness/device.js";
 import { Person } from "../harness/person.js";
 import { expect, test } from "../harness/test.js";
-import { composer, installed, message, openConversation, send, signUp, state } from "../harness/ui.js";
+import { composer, installed, kept, message, openConversation, send, signUp, state } from "../harness/ui.js";
 
 test("what is written without a network is queued in sight, sent once when it is back, and what was missed comes", async ({
   open,
@@ -48,6 +48,7 @@ test("a queued message survives a reload, and so does what was read", async ({ o
   await friend.send(conversation, "read before");
   await openConversation(page, "Rana");
   await message(page, "read before").waitFor();
+  await kept(page, "read before");
   await installed(page);
 
   proxy.turn("dark");
@@ -101,6 +102,7 @@ test("the application starts without a network and shows what it knows", async (
   await friend.send(conversation, "for later");
   await openConversation(page, "Xaver");
   await message(page, "for later").waitFor();
+  await kept(page, "for later");
   await installed(page);
 
   await ownServer.kill();

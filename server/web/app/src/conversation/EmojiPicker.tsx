@@ -1,5 +1,5 @@
 import { EmojiPicker as Picker } from "frimousse";
-import { useLayoutEffect, useRef } from "react";
+import { type AriaAttributes, useLayoutEffect, useRef } from "react";
 import { placeBeside } from "../ui/place.ts";
 import { Spinner } from "../ui/Spinner.tsx";
 import type { Place } from "./actions.ts";
@@ -63,10 +63,20 @@ const parts: NonNullable<React.ComponentProps<typeof Picker.List>["components"]>
       {category.label}
     </div>
   ),
-  Row: (props) => <div className={styles.row} {...props} />,
+  Row: (props) => <div className={styles.row} {...counted(props)} />,
   Emoji: ({ emoji, ...props }) => (
-    <button type="button" className={styles.emoji} {...props}>
+    <button type="button" className={styles.emoji} {...counted(props)}>
       {emoji.emoji}
     </button>
   ),
 };
+
+/** frimousse counts rows and columns from 0, ARIA from 1. */
+function counted<T extends AriaAttributes>(props: T): T {
+  const { "aria-rowindex": row, "aria-colindex": column } = props;
+  return {
+    ...props,
+    ...(row !== undefined && { "aria-rowindex": row + 1 }),
+    ...(column !== undefined && { "aria-colindex": column + 1 }),
+  };
+}

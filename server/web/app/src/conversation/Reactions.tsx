@@ -46,13 +46,12 @@ function Chip({ reaction, tabIndex, onPress }: { reaction: Reaction; tabIndex: 0
       className={styles.chip}
       tabIndex={tabIndex}
       aria-pressed={reaction.mine}
-      aria-label={`${reaction.emoji}, ${count === 1 ? "one reaction" : `${count} reactions`}`}
       data-tip={tip}
       onPointerEnter={whose}
       onClick={onPress}
     >
-      <span>{reaction.emoji}</span>
-      <span className={styles.count}>{count}</span>
+      <span>{reaction.emoji}</span> <span className={styles.count}>{count}</span>{" "}
+      <span className="hidden-visually">{count === 1 ? "reaction" : "reactions"}</span>
     </button>
   );
 }
