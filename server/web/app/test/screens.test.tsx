@@ -48,6 +48,17 @@ describe("the connection's banner", () => {
   });
 });
 
+describe("a connection that was ended for good", () => {
+  it("is told of, and can be asked for again", async () => {
+    const chat = fakeChat({ connection: { status: "stopped" } });
+    const place = await draw(chat, <ConnectionBanner />);
+    await pass(3000);
+    expect(place.textContent).toContain("Not connected");
+    await act(async () => place.querySelector("button")?.click());
+    expect(chat.calls).toContainEqual(["reconnect"]);
+  });
+});
+
 describe("signing up", () => {
   it.each([
     ["a name that is taken", { reason: "USERNAME_TAKEN" }, "Username"],

@@ -89,12 +89,14 @@ function Editor({ conversation, writing, onDone, onSent, onEditLast, onPickEmoji
     if (!sendable) return;
     if (writing.kind === "edit") return save(writing.message);
     const content = trimmed(text);
+    // Kept as a message before it goes as a draft: whenever the page ends, one of them is there.
+    const sent = chat.send(conversation.id, content, writing.kind === "reply" ? { replyTo: writing.message.seq } : {});
     setDraft("");
     chat.setTyping(conversation.id, false);
     onDone();
     onSent();
     try {
-      await chat.send(conversation.id, content, writing.kind === "reply" ? { replyTo: writing.message.seq } : {});
+      await sent;
     } catch (error) {
       toast(explain(error));
       setDraft(content);

@@ -41,6 +41,14 @@ describe("Enter", () => {
     expect(onSent).toHaveBeenCalledOnce();
   });
 
+  it("keeps the message before it drops the draft: a page that is killed between the two loses neither", async () => {
+    const { chat, area } = await open();
+    await write(area(), "important");
+    await press(area(), "Enter");
+    const kept = chat.calls.filter(([call, , text]) => call === "send" || (call === "setDraft" && text === ""));
+    expect(kept.map(([call]) => call)).toEqual(["send", "setDraft"]);
+  });
+
   it.each<[string, KeyboardEventInit]>([
     ["with Shift, which begins a line", { shiftKey: true }],
     ["of an input method", { isComposing: true }],
