@@ -14,11 +14,9 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
-	"os"
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"connectrpc.com/connect"
 	"google.golang.org/protobuf/proto"
@@ -395,11 +393,10 @@ func (l *lockedBuffer) String() string {
 }
 
 // logged starts a node with its log in a buffer, and returns how to stop it.
-func logged(t *testing.T, log io.Writer, change func(*node.Config)) (url string, stop func() error) {
+func logged(t *testing.T, log io.Writer) (url string, stop func() error) {
 	t.Helper()
 	c := node.DefaultConfig()
 	c.Listen, c.DatabaseURL = "127.0.0.1:0", "sqlite:"+t.TempDir()+"/natterjack.db"
-	change(&c)
 	n := must[*node.Node](t)(node.New(t.Context(), c, slog.New(slog.NewTextHandler(log, &slog.HandlerOptions{Level: slog.LevelDebug})), nil))
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
@@ -410,36 +407,10 @@ func logged(t *testing.T, log io.Writer, change func(*node.Config)) (url string,
 	}
 }
 
-func TestAWebSocketThatDoesNotEndInTimeIsCutOff(t *testing.T) {
-	t.Parallel()
-	var log lockedBuffer
-	url, stop := logged(t, &log, func(c *node.Config) { c.Drain.Grace, c.RPC.HelloTimeout = time.Second, time.Minute })
-	r := socket(t, &nodetest.Server{URL: url}, nil)
-	// A client that pings and takes no answer: the server waits for it to take some, and reads no more.
-	var pings []byte
-	for range 1000 {
-		pings = append(pings, 0x89, 0x80|125, 0, 0, 0, 0)
-		pings = append(pings, make([]byte, 125)...)
-	}
-	for {
-		_ = r.conn.SetWriteDeadline(time.Now().Add(200 * time.Millisecond))
-		if _, err := r.conn.Write(pings); err != nil {
-			break
-		}
-	}
-	if err := stop(); err == nil || !strings.Contains(err.Error(), "grace") {
-		t.Errorf("the node ended with %v", err)
-	}
-	_ = r.conn.SetReadDeadline(time.Time{})
-	if _, err := io.Copy(io.Discard, r.conn); errors.Is(err, os.ErrDeadlineExceeded) {
-		t.Error("the connection is still there")
-	}
-}
-
 func TestTheLogTellsOfAWebSocketAndNeverOfItsToken(t *testing.T) {
 	t.Parallel()
 	var log lockedBuffer
-	url, stop := logged(t, &log, func(*node.Config) {})
+	url, stop := logged(t, &log)
 	const secret = "nja_secretsecretsecret"
 	for _, first := range [][]byte{
 		metadata(secret),

@@ -11,6 +11,9 @@ export const root = resolve(import.meta.dirname, "../../../..");
 
 const binary = process.env.NATTERJACK_BINARY ?? join(root, "bin/natterjack");
 
+/** The environment without settings of a server of one's own. */
+const environment = Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith("NATTERJACK_")));
+
 /** How a server of a test differs from one without configuration: no limit is met by tests that are faster than people. */
 const settings: Record<string, string> = {
   NATTERJACK_LOG_LEVEL: "warn",
@@ -55,7 +58,7 @@ export class Server {
         "json",
       ],
       {
-        env: { ...process.env, ...settings, NATTERJACK_DATABASE_URL: `sqlite:${join(this.folder, "natterjack.db")}` },
+        env: { ...environment, ...settings, NATTERJACK_DATABASE_URL: `sqlite:${join(this.folder, "natterjack.db")}` },
         stdio: ["ignore", "ignore", "pipe"],
       },
     );

@@ -19,10 +19,8 @@ test("on a phone one pane is shown at a time, everything fits, and a finger can 
   await page.keyboard.type("second line");
   await page.getByRole("button", { name: "Send" }).tap();
   await message(page, "second line").waitFor();
-  expect(
-    (await friend.history(conversation)).at(-1)?.content,
-    "Enter begins a new line where the keyboard is on the screen",
-  ).toBe("first line\nsecond line");
+  // Enter begins a new line where the keyboard is on the screen.
+  await expect.poll(async () => (await friend.history(conversation)).at(-1)?.content).toBe("first line\nsecond line");
 
   const sideways = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
   expect(sideways, "pixels to scroll sideways").toBe(0);

@@ -50,11 +50,9 @@ test("a message written in one tab shows in the others, once", async ({ open, se
       expect(await message(tab, text).count()).toBe(1);
     }
   }
-  expect((await friend.history(conversation)).map((m) => m.content).sort()).toEqual([
-    "from the follower",
-    "from the leader",
-    "hi",
-  ]);
+  await expect
+    .poll(async () => (await friend.history(conversation)).map((m) => m.content).sort())
+    .toEqual(["from the follower", "from the leader", "hi"]);
 });
 
 test("signing out in one tab signs out all", async ({ open }) => {
