@@ -70,7 +70,14 @@ describe("Enter", () => {
     expect(did("send")).toHaveLength(1);
   });
 
-  it.each(["", "   ", "\n\n"])("sends nothing of %j", async (text) => {
+  it("leaves out what nobody sees and the server refuses, as a terminal's colours have it", async () => {
+    const { area, did } = await open();
+    await write(area(), "\x1b[31mred\x1b[0m\tand\nblack\x07");
+    await press(area(), "Enter");
+    expect(did("send")).toEqual([["c1", "[31mred[0m\tand\nblack", {}]]);
+  });
+
+  it.each(["", "   ", "\n\n", "\x07"])("sends nothing of %j", async (text) => {
     const { area, did } = await open();
     await write(area(), text);
     await press(area(), "Enter");
