@@ -179,7 +179,7 @@ func (s *Stream) Checkpoint(build func(chat.Positions) *Frame) bool {
 	return true
 }
 
-// Next, of a stream without Options.Wake, waits until something is queued and appends all of it to buf[:0]; the frames are shared and not to be changed. After the goodbye,
+// Next waits, for a stream without Options.Wake, until something is queued and appends all of it to buf[:0]; the frames are shared and not to be changed. After the goodbye,
 // or at once after Close, it returns ErrClosed; when ctx ends, its error.
 func (s *Stream) Next(ctx context.Context, buf []*Frame) ([]*Frame, error) {
 	buf = buf[:0]

@@ -58,7 +58,6 @@ type Node struct {
 
 	server, metricsServer     *http.Server
 	listener, metricsListener net.Listener // metricsListener: nil: none
-	plain                     *plain       // in front of listener; nil: with TLS
 	created                   string       // the database that didn't exist before
 }
 
@@ -159,11 +158,6 @@ func (n *Node) wire() (err error) {
 		return err
 	}
 	n.server = n.newServer(handler)
-	if n.tls == nil {
-		if n.plain, err = newPlain(n.listener, n.server); err != nil {
-			return err
-		}
-	}
 	n.metricsServer = &http.Server{Handler: n.metrics.handler(), ReadHeaderTimeout: headerTimeout, ErrorLog: n.serverLog()}
 	return nil
 }

@@ -86,8 +86,7 @@ func (n *Node) serve(running *sync.WaitGroup, failed chan<- error) {
 		if n.tls != nil {
 			return n.server.ServeTLS(n.listener, "", "")
 		}
-		n.plain.start()
-		return n.server.Serve(n.plain)
+		return n.server.Serve(n.listener)
 	})
 	if n.metricsListener != nil {
 		start(func() error { return n.metricsServer.Serve(n.metricsListener) })
@@ -124,30 +123,18 @@ func (n *Node) drain(ctx context.Context) error {
 	}
 	n.rpc.Drain()
 	done := make(chan error, 2)
-	go func() { done <- n.shutDown(ctx) }()
+	go func() { done <- n.server.Shutdown(ctx) }()
 	go func() { done <- n.rpc.Shutdown(ctx) }()
 	err := errors.Join(n.hub.Drain(ctx, n.config.Drain.Spread), <-done, <-done)
 	if err != nil {
 		err = fmt.Errorf("not all requests ended within the grace time: %w", err)
 		n.logger.Warn("cutting off what didn't end within the grace time")
 		_ = n.server.Close() // the listener is closed already
-		if n.plain != nil {
-			n.plain.cut()
-		}
 		late, cancelLate := context.WithTimeout(context.WithoutCancel(ctx), cutOff)
 		defer cancelLate()
 		_ = n.hub.Drain(late, 0) // handlers return soon after their connection is cut
 	}
 	_ = n.metricsServer.Close()
-	return err
-}
-
-// shutDown takes no more connections, and waits until those that are open have ended.
-func (n *Node) shutDown(ctx context.Context) error {
-	err := n.server.Shutdown(ctx)
-	if n.plain != nil {
-		err = errors.Join(err, n.plain.wait(ctx))
-	}
 	return err
 }
 

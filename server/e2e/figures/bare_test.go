@@ -134,7 +134,7 @@ func bareServe() error {
 		_, _ = io.Copy(io.Discard, os.Stdin)
 		_ = server.Close()
 	}()
-	if err := server.Serve(l); err != http.ErrServerClosed { //nolint:errorlint // it is always this value
+	if err := server.Serve(l); err != http.ErrServerClosed {
 		return err
 	}
 	return nil

@@ -129,7 +129,7 @@ func history(t *testing.T, s sizes) []line {
 	each := s.messages / len(l.conversations)
 	l.fill(t, each)
 	took := times()
-	random := rand.New(rand.NewPCG(1, 2)) //nolint:gosec // which pages are read
+	random := rand.New(rand.NewPCG(1, 2))
 	for range s.pages {
 		i := random.IntN(len(l.conversations))
 		begin := time.Now()

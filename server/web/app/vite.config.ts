@@ -10,6 +10,7 @@ export default defineConfig({
   resolve: {
     // The client's sources, so that what the app does not use of it stays out, and one build is enough.
     // The generated code is outside of this folder, and takes its runtime from here like everything else: one copy.
+    preserveSymlinks: true,
     dedupe: ["@bufbuild/protobuf"],
     alias: { "@natterjack/client": fileURLToPath(new URL("../client/src/index.ts", import.meta.url)) },
   },

@@ -48,14 +48,20 @@ test("a token waits while something before it is missing", async () => {
   expect(written.at(-1)).toMatchObject({ token: token(1), conversations: record("c") });
 });
 
-test("a reset is stored at once, and lets go of what was to be stored but the user's own", async () => {
-  const { ledger, written, flush } = await open();
+test("a draft is stored at once", async () => {
+  const { ledger, written } = await open();
   ledger.noteDraft("c", "draft");
+  await vi.advanceTimersByTimeAsync(0);
+  expect(written).toMatchObject([{ drafts: new Map([["c", "draft"]]) }]);
+});
+
+test("a reset is stored at once, and lets go of what was to be stored", async () => {
+  const { ledger, written, flush } = await open();
   ledger.note(outcome({ records: record("c"), token: token(1) }), false);
   ledger.note(outcome({ reset: true, records: record("d") }), false);
   await vi.advanceTimersByTimeAsync(0);
   expect(written).toHaveLength(1);
-  expect(written[0]).toMatchObject({ reset: true, conversations: record("d"), drafts: new Map([["c", "draft"]]) });
+  expect(written[0]).toMatchObject({ reset: true, conversations: record("d") });
   expect(written[0]?.token).toBeUndefined();
   await flush();
   expect(ledger.token).toEqual(new Uint8Array());
