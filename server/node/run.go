@@ -107,7 +107,7 @@ func (n *Node) announce() {
 	}
 	n.logger.Info("serving", args...)
 	if n.created != "" {
-		n.logger.Info("to chat, run this in another terminal, and again as somebody else", "command", "natterjack chat --server "+n.URL())
+		n.logger.Info("to chat, open the url in a browser, or run this in another terminal, and again as somebody else", "command", "natterjack chat --server "+n.URL())
 		n.logger.Info("all settings are listed by", "command", "natterjack serve --help")
 	}
 }
