@@ -23,9 +23,9 @@ export function ConnectionBanner() {
             {text}
             {waiting > 0 && ` ${waiting === 1 ? "One message waits" : `${waiting} messages wait`} to be sent.`}
           </span>
-          {connection.status === "waiting" && (
+          {(connection.status === "waiting" || connection.status === "stopped") && (
             <Button look="plain" onClick={() => chat.reconnect()}>
-              Try now
+              {connection.status === "waiting" ? "Try now" : "Connect"}
             </Button>
           )}
         </div>
@@ -41,6 +41,8 @@ function describe(status: ConnectionState["status"]): string | undefined {
     case "connecting":
     case "waiting":
       return "Connecting…";
+    case "stopped":
+      return "Not connected. If connecting does not help, load the page anew."; // the server told this client to stay away
     default:
       return undefined;
   }

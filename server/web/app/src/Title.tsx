@@ -22,5 +22,15 @@ export function Title({ open }: { open: string | undefined }) {
       navigator.setAppBadge(unread).catch(() => {}); // refused where it is not installed
     }
   }, [unread]);
+  // Whoever signs in next is not to see with whom the one before has talked.
+  useEffect(
+    () => () => {
+      document.title = name;
+      if ("clearAppBadge" in navigator) {
+        navigator.clearAppBadge().catch(() => {});
+      }
+    },
+    [],
+  );
   return null;
 }

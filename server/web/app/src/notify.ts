@@ -66,6 +66,15 @@ export function startNotifying(chat: Chat): void {
       navigate(data.path);
     }
   });
+  // What was said is not to be read by whoever signs in next.
+  chat.account.subscribe(async () => {
+    if (chat.account.get().status === "signed-out") {
+      const registration = await navigator.serviceWorker?.getRegistration();
+      for (const notice of (await registration?.getNotifications()) ?? []) {
+        notice.close();
+      }
+    }
+  });
   chat.onMessage(async (message, conversation) => {
     if (notifying() !== "on" || document.visibilityState === "visible") {
       return;

@@ -1,12 +1,14 @@
-import type { ChatError, FoundMessage, Page } from "@natterjack/client";
+import type { Chat, ChatError, FoundMessage, Page } from "@natterjack/client";
 import { act, useState } from "react";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import Auth from "../src/auth/Auth.tsx";
 import { ConnectionBanner } from "../src/ConnectionBanner.tsx";
-import { explain } from "../src/chat.ts";
+import { explain, useObservable } from "../src/chat.ts";
 import { useSearch } from "../src/list/useSearch.ts";
+import { startNotifying } from "../src/notify.ts";
+import { Title } from "../src/Title.tsx";
 import { draw, write } from "./draw.tsx";
-import { fakeChat, message } from "./fake.ts";
+import { conversation, fakeChat, message } from "./fake.ts";
 
 vi.mock("@natterjack/client", () => ({ isChatError: (e: unknown) => e instanceof Error && "code" in e }));
 
@@ -45,6 +47,46 @@ describe("the connection's banner", () => {
     expect(chat.calls).toContainEqual(["reconnect"]);
     await act(async () => chat.connection.set({ status: "live", over: "websocket" }));
     expect(place.textContent).toBe("");
+  });
+});
+
+describe("a connection that was ended for good", () => {
+  it("is told of, and can be asked for again", async () => {
+    const chat = fakeChat({ connection: { status: "stopped" } });
+    const place = await draw(chat, <ConnectionBanner />);
+    await pass(3000);
+    expect(place.textContent).toContain("Not connected");
+    await act(async () => place.querySelector("button")?.click());
+    expect(chat.calls).toContainEqual(["reconnect"]);
+  });
+});
+
+function TitleOfAccount({ chat }: { chat: Chat }) {
+  return useObservable(chat.account).status === "signed-in" && <Title open="c1" />;
+}
+
+describe("when somebody signs out", () => {
+  it("leaves nothing in the tab's name", async () => {
+    const chat = fakeChat({ conversations: [conversation("c1", "Bob", { unread: 3 })] });
+    await draw(chat, <TitleOfAccount chat={chat} />);
+    expect(document.title).toBe("(3) Bob · Natterjack");
+    await act(async () => chat.account.set({ status: "signed-out" }));
+    expect(document.title).toBe("Natterjack");
+  });
+
+  it("closes the notices that are still shown", async () => {
+    const close = vi.fn();
+    const registration = { getNotifications: async () => [{ close }, { close }] };
+    vi.stubGlobal("navigator", { serviceWorker: { addEventListener: () => {}, getRegistration: async () => registration } });
+    const chat = fakeChat();
+    startNotifying(chat);
+    chat.account.set({ status: "loading" });
+    await pass(0);
+    expect(close).not.toHaveBeenCalled();
+    chat.account.set({ status: "signed-out" });
+    await pass(0);
+    expect(close).toHaveBeenCalledTimes(2);
+    vi.unstubAllGlobals();
   });
 });
 

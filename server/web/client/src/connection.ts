@@ -11,7 +11,7 @@ import {
 } from "@natterjack/proto/chat/v1/stream_pb.js";
 import { PresenceState } from "@natterjack/proto/chat/v1/user_pb.js";
 import type { ChatError } from "./api.js";
-import { milliseconds, networkError, requestFailed, toChatError } from "./errors.js";
+import { milliseconds, networkError, requestFailed, retryable, toChatError } from "./errors.js";
 import { Outgoing } from "./outgoing.js";
 import { bearer } from "./session.js";
 import type { Say } from "./wire.js";
@@ -31,6 +31,8 @@ export const times = {
   /** After which time over Subscribe it is tried whether a WebSocket can be opened after all, first and from then on. */
   firstTry: 5_000,
   tryAgain: 10 * 60_000,
+  /** After which time the server is asked again whom to watch, when it could not tell. */
+  rewatch: 1_000,
   /** How long Subscribe waits for more changes before it is opened anew with what has changed. */
   reopen: 1_000,
 };
@@ -202,6 +204,9 @@ export class StreamConnection extends Connection {
   #lastId = 0n;
   #said = 0;
   #pingTimer: ReturnType<typeof setTimeout> | undefined;
+  /** The last request that said whom to watch. */
+  #watch: { readonly id: bigint; readonly userIds: readonly string[] } | undefined;
+  #watchTimer: ReturnType<typeof setTimeout> | undefined;
 
   constructor(transport: Transport, options: ConnectionOptions) {
     super(options);
@@ -216,7 +221,8 @@ export class StreamConnection extends Connection {
   }
 
   override watch(userIds: readonly string[]): void {
-    this.#push({ case: "watchPresence", value: { userIds: [...userIds] } });
+    clearTimeout(this.#watchTimer);
+    this.#watch = { id: this.#push({ case: "watchPresence", value: { userIds: [...userIds] } }), userIds };
   }
 
   override setInUse(inUse: boolean): void {
@@ -251,6 +257,10 @@ export class StreamConnection extends Connection {
   protected override refused(requestId: bigint, error: ChatError): void {
     this.#asked.get(requestId)?.reject(error);
     this.#asked.delete(requestId);
+    const watch = this.#watch;
+    if (requestId === watch?.id && retryable(error)) {
+      this.#watchTimer = setTimeout(() => this.watch(watch.userIds), Math.max(error.retryAfter ?? 0, this.options.times.rewatch));
+    }
   }
 
   protected override wasHeard(): void {
@@ -261,6 +271,7 @@ export class StreamConnection extends Connection {
 
   protected override ended(): void {
     clearTimeout(this.#pingTimer);
+    clearTimeout(this.#watchTimer);
     this.#requests.end();
     for (const { reject } of this.#asked.values()) reject(networkError("the connection was cut before the answer came"));
     this.#asked.clear();

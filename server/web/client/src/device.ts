@@ -100,6 +100,7 @@ export class Device {
       gone: (tab) => {
         this.#others.delete(tab);
         this.#here();
+        void this.#inherit();
       },
     });
     this.#join();
@@ -177,6 +178,9 @@ export class Device {
 
   reconnect(): void {
     if (this.#link) {
+      if (this.connection.get().status === "stopped") {
+        this.#link.start(); // the server has told it to stay away
+      }
       this.#link.reconnect();
     } else {
       this.#tabs?.post({ kind: "reconnect" });
@@ -208,6 +212,14 @@ export class Device {
     if (this.#link === link) {
       this.#here();
       link.start();
+    }
+  }
+
+  /** Takes what a tab that has gone wanted to send: it may have ended after that was kept, and before it was told. */
+  async #inherit(): Promise<void> {
+    const { outbox } = await this.#ledger.open();
+    if (this.#link) {
+      this.outbox.restore(outbox.filter((item) => item.state === "waiting"));
     }
   }
 
@@ -328,13 +340,13 @@ export class Device {
         return;
     }
     if (this.#link) {
-      this.#serve(m, from, this.#link);
+      this.#serve(m, from);
     } else {
       this.#follow(m, from);
     }
   }
 
-  #serve(m: TabMessage, from: string, link: Link): void {
+  #serve(m: TabMessage, from: string): void {
     switch (m.kind) {
       case "join":
         void this.#welcome(from);
@@ -347,7 +359,7 @@ export class Device {
         this.#typing(m.conversationId, m.typing);
         return;
       case "reconnect":
-        link.reconnect();
+        this.reconnect();
     }
   }
 

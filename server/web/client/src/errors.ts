@@ -50,6 +50,24 @@ export function failureOf(error: ChatError): Failure {
   return { code, message, reason, field, ...(retryAfter === undefined ? {} : { retryAfter }) };
 }
 
+/** Whether the same request may succeed later. */
+export function retryable(e: ChatError): boolean {
+  if (e.retryAfter !== undefined) {
+    return true;
+  }
+  switch (e.code) {
+    case "unavailable":
+    case "deadline_exceeded":
+    case "aborted":
+    case "canceled":
+      return true;
+    case "resource_exhausted":
+      return e.reason === "RATE_LIMITED" || e.reason === "STORE_FULL";
+    default:
+      return false;
+  }
+}
+
 // What something between client and server, or the client's own network, causes as well. Natterjack itself attaches a detail to each error.
 const ambiguous: ReadonlySet<Code> = new Set([
   Code.Canceled, // how HTTP/2 tells of a connection whose other side was killed

@@ -65,23 +65,30 @@ export function browserKeep(name: string): Keep {
 
   return {
     async get<T>(key: string) {
-      const value = await orMemory<T | undefined>(
-        (db) => db.get(store, key),
-        async () => undefined,
+      // What could not be stored is newer than what is stored.
+      const newer = await memory.get<T>(key);
+      return (
+        newer ??
+        orMemory<T | undefined>(
+          (db) => db.get(store, key),
+          async () => undefined,
+        )
       );
-      return value ?? memory.get<T>(key);
     },
     update<T>(key: string, change: (old: T | undefined) => T | undefined) {
+      let stored: T | undefined;
       return orMemory(
         async (db) => {
+          const newer = await memory.get<T>(key);
           const tx = db.transaction(store, "readwrite");
-          const value = change(await tx.store.get(key));
+          stored = await tx.store.get(key);
+          const value = change(newer ?? stored);
           await (value === undefined ? tx.store.delete(key) : tx.store.put(value, key));
           await tx.done;
           await memory.update(key, () => undefined);
           return value;
         },
-        () => memory.update(key, change),
+        () => memory.update<T>(key, (newer) => change(newer ?? stored)),
       );
     },
     close() {

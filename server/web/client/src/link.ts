@@ -78,7 +78,10 @@ class KeptLink implements Link {
   }
 
   watch(userIds: readonly string[]): void {
-    this.#watched = [...userIds];
+    const wanted = new Set(userIds);
+    // Tabs say it again whenever they come or are shown, and over Subscribe each change opens the stream anew.
+    if (wanted.size === this.#watched.length && this.#watched.every((id) => wanted.has(id))) return;
+    this.#watched = [...wanted];
     this.#connection?.watch(this.#watched);
   }
 

@@ -2,7 +2,7 @@ import { create } from "@bufbuild/protobuf";
 import { timestampMs } from "@bufbuild/protobuf/wkt";
 import { SendMessageRequestSchema } from "@natterjack/proto/chat/v1/request_pb.js";
 import type { ChatError } from "./api.js";
-import { chatError, failureOf, toChatError } from "./errors.js";
+import { chatError, failureOf, retryable, toChatError } from "./errors.js";
 import type { OutboxItem, StoredMessage } from "./model/records.js";
 import { backoff } from "./retries.js";
 import { uuid7 } from "./uuid.js";
@@ -262,24 +262,6 @@ export class Outbox {
     this.take(changes);
     this.#options.tell(changes);
     await this.#options.keep(changes);
-  }
-}
-
-/** Whether the same request may succeed later. */
-function retryable(e: ChatError): boolean {
-  if (e.retryAfter !== undefined) {
-    return true;
-  }
-  switch (e.code) {
-    case "unavailable":
-    case "deadline_exceeded":
-    case "aborted":
-    case "canceled":
-      return true;
-    case "resource_exhausted":
-      return e.reason === "RATE_LIMITED" || e.reason === "STORE_FULL";
-    default:
-      return false;
   }
 }
 

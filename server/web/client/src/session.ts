@@ -238,15 +238,28 @@ function signedOut() {
 /** Runs one piece of work at a time, over all that share the name. */
 type Exclusive = <R>(work: () => Promise<R>) => Promise<R>;
 
-/** By Web Locks where there are any; pages without a secure context have none, and then only this object is spoken for. */
+/** By Web Locks where there are any; else (no secure context, or site data are blocked) only this object is spoken for. */
 function exclusive(shared: SessionOptions["shared"]): Exclusive {
-  const locks = shared && (shared.locks ?? globalThis.navigator?.locks);
-  if (locks) return (work) => locks.request(shared.name, work) as ReturnType<typeof work>;
   let last: Promise<unknown> = Promise.resolve();
-  return (work) => {
+  const alone: Exclusive = (work) => {
     const result = last.then(work);
     last = result.catch(() => undefined);
     return result;
+  };
+  const locks = shared && (shared.locks ?? globalThis.navigator?.locks);
+  if (!locks) return alone;
+  return async (work) => {
+    let begun = false;
+    const begin = () => {
+      begun = true;
+      return work();
+    };
+    try {
+      return await (locks.request(shared.name, begin) as ReturnType<typeof work>);
+    } catch (error) {
+      if (begun) throw error;
+      return alone(work);
+    }
   };
 }
 

@@ -108,6 +108,8 @@ export function browserStorage(name: string): Storage {
   let opened: Promise<Database> | undefined;
   let closed = false;
   let last: Promise<unknown> = Promise.resolve();
+  /** Something could not be stored: no token may promise that it was. */
+  let gap = false;
 
   const letGo = () => {
     void opened?.then(
@@ -149,8 +151,14 @@ export function browserStorage(name: string): Storage {
       ),
     write: (userId, change) =>
       run(
-        (db) => write(db, userId, change),
-        () => memory.write(userId, change),
+        async (db) => {
+          gap &&= !change.reset;
+          await write(db, userId, change, gap);
+        },
+        () => {
+          gap = true;
+          return memory.write(userId, change);
+        },
       ),
     tail: (id) =>
       run(
@@ -231,7 +239,8 @@ async function lead(db: Database, userId: string, by: string): Promise<void> {
   await tx.done;
 }
 
-async function write(db: Database, userId: string, change: Change): Promise<void> {
+/** Stores a change; with `gap` the token goes, so that the next start asks for everything. */
+async function write(db: Database, userId: string, change: Change, gap: boolean): Promise<void> {
   const tx = db.transaction(stores, "readwrite");
   const meta = tx.objectStore("meta");
   if ((await meta.get("userId")) !== userId) {
@@ -259,7 +268,9 @@ async function write(db: Database, userId: string, change: Change): Promise<void
         done.push(tx.objectStore("tails").delete(id));
       }
     }
-    if (change.token) {
+    if (gap) {
+      done.push(meta.delete("token"));
+    } else if (change.token) {
       done.push(meta.put(change.token, "token"));
     }
   }

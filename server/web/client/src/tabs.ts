@@ -146,9 +146,14 @@ export class Tabs {
         got();
         return new Promise<void>((resolve) => signal.addEventListener("abort", () => resolve()));
       })
-      .catch(() => {
-        if (!signal.aborted) {
+      .catch((error: unknown) => {
+        if (signal.aborted) {
+          return;
+        }
+        if (error instanceof DOMException && error.name === "AbortError") {
           lost?.(); // another tab took it
+        } else {
+          got(); // the browser refuses locks, as it does where site data are blocked: then tabs share nothing else either
         }
       });
   }

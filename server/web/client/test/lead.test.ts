@@ -110,3 +110,14 @@ test("what another version of the page says is passed over", async () => {
   await eventually(() => a.heard.length > 0);
   expect(a.heard).toEqual(["of tomorrow"]);
 });
+
+test("where the browser refuses locks, a tab leads by itself", async () => {
+  name++;
+  const request = vi.fn(async () => {
+    throw new DOMException("Access to the Locks API is denied in this context.", "SecurityError");
+  });
+  const a = open({ request } as unknown as TestLocks);
+  await eventually(() => a.leads);
+  await task();
+  expect(request).toHaveBeenCalledTimes(2); // its own lock, and the lead: asking again would be of no use, and without end
+});

@@ -72,6 +72,18 @@ test("tabs hear of each other's sign-in and sign-out", async () => {
   await expect(first.session.accessToken()).rejects.toMatchObject({ code: "unauthenticated" });
 });
 
+test("where the browser refuses locks, a session works all the same", async () => {
+  const request = async () => {
+    throw new DOMException("Access to the Locks API is denied in this context.", "SecurityError");
+  };
+  const one = open(webSocketNetwork(server.url), { inMemory: false, storagePrefix: randomUUID(), locks: { request } });
+  await one.session.signUp(newUser());
+  const stale = await one.session.accessToken();
+  expect(await one.session.accessToken(stale)).not.toBe(stale);
+  await one.session.signOut();
+  await signedOut(one);
+});
+
 test("of many that need a new token at once, over all tabs, one refreshes", async () => {
   const { tab, calls } = browser();
   const [first, second] = [tab(), tab()];

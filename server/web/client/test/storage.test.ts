@@ -123,3 +123,22 @@ test("a connection that the browser closes is opened anew", async () => {
   await storage.write("alice", { drafts: new Map([["c", "draft"]]) });
   expect((await storage.open("alice")).drafts).toEqual([]); // of the newer version, which this one can't read
 });
+
+test("after something could not be stored, no token says that it was", async () => {
+  const { storage, name } = open();
+  await storage.open("alice");
+  await storage.lead("alice", "tab");
+  await storage.write("alice", { by: "tab", token: new Uint8Array([1]) });
+  const put = vi.spyOn(IDBObjectStore.prototype, "put").mockImplementation(() => {
+    throw new DOMException("full", "QuotaExceededError");
+  });
+  await storage.write("alice", { by: "tab", conversations: new Map([["c", record("c")]]), token: new Uint8Array([2]) });
+  put.mockRestore();
+  await storage.write("alice", { by: "tab", conversations: new Map([["d", record("d")]]), token: new Uint8Array([3]) });
+  const { storage: next } = open(name);
+  const kept = await next.open("alice");
+  expect(kept.conversations).toEqual([record("d")]);
+  expect(kept.token).toBeUndefined();
+  await storage.write("alice", { by: "tab", reset: true, token: new Uint8Array([4]) }); // from here on all is told anew
+  expect((await next.open("alice")).token).toEqual(new Uint8Array([4]));
+});

@@ -1,4 +1,4 @@
-import { expect, test } from "vitest";
+import { expect, test, vi } from "vitest";
 import type { Message } from "../src/api.js";
 import { Browser } from "./browser.js";
 import { contents, conversation, idOf, join, live, open, timeline } from "./people.js";
@@ -68,6 +68,20 @@ test("the next tab takes over when the first one closes, and nothing is missed",
   await until(c, (s) => s.messages.length === 4);
   expect(arrived).toContain("four");
   expect(arrived.filter((m) => m === "four")).toHaveLength(1);
+});
+
+test("what a tab kept and could not tell any more is sent when it has gone", async () => {
+  const server = await Server.start();
+  const { browser, first, second, bob, id } = await twoTabs(server);
+  const b = await timeline(bob, id);
+  // As if it had been killed between the two.
+  vi.spyOn(BroadcastChannel.prototype, "postMessage").mockImplementation(() => {});
+  await second.send(id, "last words");
+  vi.restoreAllMocks();
+  second.close();
+  await until(b, (s) => s.messages.at(-1)?.content === "last words");
+  expect(contents(await timeline(first, id))).toEqual(["last words"]);
+  expect(browser.streams).toBe(1);
 });
 
 test("signing out in one tab signs out all, and leaves nothing behind", async () => {

@@ -1,6 +1,13 @@
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
-import { type Browser, type BrowserContext, type BrowserContextOptions, chromium, type Page } from "playwright-core";
+import {
+  type Browser,
+  type BrowserContext,
+  type BrowserContextOptions,
+  chromium,
+  type LaunchOptions,
+  type Page,
+} from "playwright-core";
 import { root } from "./server.js";
 
 /** How long an action or a wait may take. Reached only by a test that fails. */
@@ -13,13 +20,16 @@ export const networkErrors = [/^Failed to load resource: net::ERR_/, /^WebSocket
 export const desktop = { viewport: { width: 1280, height: 800 } } as const;
 export const phone = { viewport: { width: 360, height: 800 }, hasTouch: true, isMobile: true, deviceScaleFactor: 2 } as const;
 
-/** Starts Chromium without a window. It is closed with `browser.close()`. */
+/** How Chromium is started: without a window. */
+export const launchOptions: LaunchOptions = {
+  executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
+  // Chromium's own sandbox does not work for root, as whom containers of CI run.
+  chromiumSandbox: process.getuid?.() !== 0,
+};
+
+/** Starts Chromium. It is closed with `browser.close()`. */
 export function launch(): Promise<Browser> {
-  return chromium.launch({
-    executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
-    // Chromium's own sandbox does not work for root, as whom containers of CI run.
-    chromiumSandbox: process.getuid?.() !== 0,
-  });
+  return chromium.launch(launchOptions);
 }
 
 /**

@@ -58,7 +58,7 @@ function Editor({ conversation, writing, onDone, onSent, onEditLast, onPickEmoji
   const editing = writing.kind === "edit";
   const text = editing ? edited : draft;
   const bytes = bytesOf(text);
-  const sendable = text.trim() !== "" && bytes <= maxBytes && !busy;
+  const sendable = trimmed(text) !== "" && bytes <= maxBytes && !busy;
   useHeight(area, text);
 
   const write = useCallback(
@@ -89,12 +89,14 @@ function Editor({ conversation, writing, onDone, onSent, onEditLast, onPickEmoji
     if (!sendable) return;
     if (writing.kind === "edit") return save(writing.message);
     const content = trimmed(text);
+    // Kept as a message before it goes as a draft: whenever the page ends, one of them is there.
+    const sent = chat.send(conversation.id, content, writing.kind === "reply" ? { replyTo: writing.message.seq } : {});
     setDraft("");
     chat.setTyping(conversation.id, false);
     onDone();
     onSent();
     try {
-      await chat.send(conversation.id, content, writing.kind === "reply" ? { replyTo: writing.message.seq } : {});
+      await sent;
     } catch (error) {
       toast(explain(error));
       setDraft(content);
@@ -218,9 +220,16 @@ function useHeight(area: RefObject<HTMLTextAreaElement | null>, text: string): v
   }, [area, text]);
 }
 
+// Control characters but tab and line feed: nobody sees them, they come along with what is copied from a terminal, and the server refuses them.
+// biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for
+const unseen = /[\x00-\x08\x0b-\x1f\x7f]/g;
+
 /** Indentation stays, since it may be code. */
 function trimmed(text: string): string {
-  return text.replace(/^\s*\n/, "").trimEnd();
+  return text
+    .replace(unseen, "")
+    .replace(/^\s*\n/, "")
+    .trimEnd();
 }
 
 /** Enter ends a line where it is typed on glass, and while an input method is at work it is that one's. */

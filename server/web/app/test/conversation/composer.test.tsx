@@ -41,6 +41,14 @@ describe("Enter", () => {
     expect(onSent).toHaveBeenCalledOnce();
   });
 
+  it("keeps the message before it drops the draft: a page that is killed between the two loses neither", async () => {
+    const { chat, area } = await open();
+    await write(area(), "important");
+    await press(area(), "Enter");
+    const kept = chat.calls.filter(([call, , text]) => call === "send" || (call === "setDraft" && text === ""));
+    expect(kept.map(([call]) => call)).toEqual(["send", "setDraft"]);
+  });
+
   it.each<[string, KeyboardEventInit]>([
     ["with Shift, which begins a line", { shiftKey: true }],
     ["of an input method", { isComposing: true }],
@@ -62,7 +70,14 @@ describe("Enter", () => {
     expect(did("send")).toHaveLength(1);
   });
 
-  it.each(["", "   ", "\n\n"])("sends nothing of %j", async (text) => {
+  it("leaves out what nobody sees and the server refuses, as a terminal's colours have it", async () => {
+    const { area, did } = await open();
+    await write(area(), "\x1b[31mred\x1b[0m\tand\nblack\x07");
+    await press(area(), "Enter");
+    expect(did("send")).toEqual([["c1", "[31mred[0m\tand\nblack", {}]]);
+  });
+
+  it.each(["", "   ", "\n\n", "\x07"])("sends nothing of %j", async (text) => {
     const { area, did } = await open();
     await write(area(), text);
     await press(area(), "Enter");
