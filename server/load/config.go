@@ -16,6 +16,9 @@ type Config struct {
 	// GroupSize is the number of members of each conversation: 2 makes direct conversations, more makes groups.
 	// Users that don't fill a group form a smaller one.
 	GroupSize int
+	// Listeners is the number of streams that only listen, beside those of the users: further devices of theirs, over HTTP/2 in any case. They cost
+	// this program little, so that what is measured is the server.
+	Listeners int
 	// Rate is the number of messages per second over all users; 0 sends as fast as Window allows.
 	Rate float64
 	// Window is the number of messages that a user may have unanswered.
@@ -77,6 +80,7 @@ func (c *Config) Validate() error {
 		{"--size", c.Size, minSize, 16_384},
 		{"--streams-per-connection", c.StreamsPerConnection, 1, 250},
 		{"--slow", c.Slow, 0, c.Users},
+		{"--listeners", c.Listeners, 0, 1_000_000},
 		{"--idle", c.Idle, 0, 1_000_000},
 		{"--streams-per-user", c.StreamsPerUser, 0, 10_000},
 		{"--pid", c.PID, 0, 1 << 30},
@@ -113,3 +117,12 @@ func (c *Config) late() time.Duration {
 
 // isSlow spreads the slow readers over all users.
 func (c *Config) isSlow(i int) bool { return i*c.Slow/c.Users != (i+1)*c.Slow/c.Users }
+
+// listenersOf is how many of the listeners are devices of user i.
+func (c *Config) listenersOf(i int) int {
+	n := c.Listeners / c.Users
+	if i < c.Listeners%c.Users {
+		n++
+	}
+	return n
+}

@@ -40,12 +40,12 @@ func (s stamp) text(size int) string {
 
 const filler = " natterjack natters; the toad sings at night by the pond, and the whole heath hears it well."
 
-func parseStamp(text string) (s stamp, ok bool) {
+func parseStamp(text []byte) (s stamp, ok bool) {
 	var b [stampBytes]byte
 	if len(text) < 2*stampBytes {
 		return s, false
 	}
-	if _, err := hex.Decode(b[:], []byte(text[:2*stampBytes])); err != nil {
+	if _, err := hex.Decode(b[:], text[:2*stampBytes]); err != nil {
 		return s, false
 	}
 	return stamp{
@@ -75,6 +75,58 @@ func (s *seen) add(number uint32) bool {
 func (s *seen) count() (n int64) {
 	for _, w := range s.bits {
 		n += int64(bits.OnesCount64(w))
+	}
+	return n
+}
+
+// receipts are what one stream has got. The goroutine that reads the stream uses them, and others when it has ended.
+type receipts struct {
+	run     *run
+	index   int   // of the stream
+	own     int64 // the sender whose messages don't count, or noneOwn
+	slow    bool  // latency doesn't count
+	got     map[uint32]*seen
+	lastSeq int64
+}
+
+const noneOwn = -1
+
+func newReceipts(r *run, index int, own int64) receipts {
+	return receipts{run: r, index: index, own: own, got: make(map[uint32]*seen)}
+}
+
+// take counts one message that arrived at a time since the start of the run, by its text and its place in the conversation.
+func (c *receipts) take(content []byte, seq int64, at time.Duration) {
+	s, ok := parseStamp(content)
+	if !ok || s.run != c.run.id || int64(s.sender) == c.own {
+		return
+	}
+	l := c.run.ledger
+	if took := at - s.due; !c.slow {
+		l.latency.add(c.index, took)
+		if took >= c.run.cfg.late() {
+			l.late.Add(1)
+		}
+	}
+	l.arrived.Add(1)
+	from := c.got[s.sender]
+	if from == nil {
+		from = new(seen)
+		c.got[s.sender] = from
+	}
+	if !from.add(s.number) {
+		l.duplicated.Add(1)
+	}
+	if seq <= c.lastSeq {
+		l.outOfOrder.Add(1)
+	}
+	c.lastSeq = seq
+}
+
+// delivered is how many messages came, once each.
+func (c *receipts) delivered() (n int64) {
+	for _, s := range c.got {
+		n += s.count()
 	}
 	return n
 }

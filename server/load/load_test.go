@@ -22,12 +22,12 @@ func TestStampIsReadBackFromAMessageOfAnySize(t *testing.T) {
 		if len(text) != size {
 			t.Fatalf("%d bytes, want %d", len(text), size)
 		}
-		if got, ok := parseStamp(text); !ok || got != want {
+		if got, ok := parseStamp([]byte(text)); !ok || got != want {
 			t.Fatalf("got %+v, want %+v", got, want)
 		}
 	})
 	for _, text := range []string{"", "hello", strings.Repeat("x", 100)} {
-		if _, ok := parseStamp(text); ok {
+		if _, ok := parseStamp([]byte(text)); ok {
 			t.Errorf("%q was read as a stamp", text)
 		}
 	}
@@ -53,7 +53,7 @@ func TestGroupsHoldEverybodyOnceAndNobodyAlone(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		users := make([]*user, rapid.IntRange(2, 60).Draw(t, "users"))
 		for i := range users {
-			users[i] = &user{index: i}
+			users[i] = &user{receipts: receipts{index: i}}
 		}
 		size := rapid.IntRange(2, 12).Draw(t, "size")
 		next := 0
@@ -92,6 +92,7 @@ func TestConfigNamesWhatIsWrong(t *testing.T) {
 		"--streams-per-connection":        func(c *Config) { c.StreamsPerConnection = 0 },
 		"--transport":                     func(c *Config) { c.Transport = "quic" },
 		"--streams-per-connection is for": func(c *Config) { c.Transport, c.StreamsPerConnection = WebSocket, 2 },
+		"--listeners":                     func(c *Config) { c.Listeners = -1 },
 		"--idle":                          func(c *Config) { c.Idle = -1 },
 		"--slow":                          func(c *Config) { c.Slow = 3 },
 		"--streams-per-user":              func(c *Config) { c.StreamsPerUser = -1 },

@@ -14,6 +14,7 @@ type Report struct {
 	Transport  string  `json:"transport"`
 	Users      int     `json:"users"`
 	GroupSize  int     `json:"group_size"`
+	Listeners  int     `json:"listeners"` // streams that only listen, beside one of each user
 	Rate       float64 `json:"rate"`
 	Window     int     `json:"window"`
 	Size       int     `json:"size"`
@@ -22,7 +23,7 @@ type Report struct {
 	Sent         int64 `json:"sent"`
 	Acknowledged int64 `json:"acknowledged"`
 	Refused      int64 `json:"refused"`
-	// Expected is one for each acknowledged message and each other member; Delivered counts those that arrived, once each.
+	// Expected is one for each acknowledged message and each other member and listener; Delivered counts those that arrived, once each.
 	Expected   int64 `json:"expected"`
 	Delivered  int64 `json:"delivered"`
 	Lost       int64 `json:"lost"`
@@ -86,12 +87,13 @@ func (r *run) report(sending, whole time.Duration, before, after *process) *Repo
 	l := r.ledger
 	var delivered int64
 	for _, u := range r.users {
-		for _, s := range u.got {
-			delivered += s.count()
-		}
+		delivered += u.delivered()
+	}
+	for _, l := range r.listeners {
+		delivered += l.delivered()
 	}
 	return &Report{
-		Transport: r.cfg.Transport, Users: r.cfg.Users, GroupSize: r.cfg.GroupSize, Rate: r.cfg.Rate, Window: r.cfg.Window, Size: r.cfg.Size,
+		Transport: r.cfg.Transport, Users: r.cfg.Users, GroupSize: r.cfg.GroupSize, Listeners: r.cfg.Listeners, Rate: r.cfg.Rate, Window: r.cfg.Window, Size: r.cfg.Size,
 		DurationMS: sending.Milliseconds(),
 		Sent:       l.sent.Load(), Acknowledged: l.acknowledged.Load(), Refused: l.refused.Load(),
 		Expected: l.expected.Load(), Delivered: delivered, Lost: max(0, l.expected.Load()-delivered),
@@ -136,6 +138,9 @@ func (r *Report) writeLoad(p *printer) {
 		how = fmt.Sprintf("%d unanswered each", r.Window)
 	}
 	p.line("load", "%d users in conversations of %d, %s, %d bytes, %.1f s, over %s", r.Users, r.GroupSize, how, r.Size, float64(r.DurationMS)/1000, r.Transport)
+	if r.Listeners > 0 {
+		p.line("listeners", "%d besides", r.Listeners)
+	}
 	p.line("messages", "%d sent, %d acknowledged, %d refused", r.Sent, r.Acknowledged, r.Refused)
 	p.line("deliveries", "%d expected, %d delivered, %d lost, %d duplicated, %d out of order, %d late (%d ms)",
 		r.Expected, r.Delivered, r.Lost, r.Duplicated, r.OutOfOrder, r.Late, r.LateMS)

@@ -32,6 +32,9 @@ type run struct {
 	start  time.Time
 	users  []*user
 	ledger *ledger
+	// listeners are read by the goroutines of listening, which end with their streams.
+	listeners []*listener
+	listening sync.WaitGroup
 	// sending is while messages are sent; slow readers are slow then.
 	sending period
 	hurried sync.Once
@@ -39,21 +42,18 @@ type run struct {
 
 // user is one user with one stream.
 type user struct {
-	run          *run
-	index        int
+	receipts
 	client       *client.Client
+	token        string // of the sign-up
 	line         *line
-	slow         bool
 	conversation string
 	peers        []string // other members
+	listeners    int      // in the conversation
 	number       atomic.Uint32
 
 	live     chan struct{}
 	liveOnce sync.Once
-	// The receiving goroutine's alone, until it has ended.
-	got     map[uint32]*seen
-	lastSeq int64
-	lost    time.Time // since when there is no stream; zero while there is
+	lost     time.Time // since when there is no stream; zero while there is. The receiving goroutine's alone
 }
 
 // Run makes the load and reports. An error means that the run could not be made, not that messages were lost.
@@ -73,6 +73,7 @@ func Run(ctx context.Context, cfg Config) (*Report, error) {
 		r.hurry()
 		stop()
 		receiving.Wait()
+		r.listening.Wait()
 		for _, u := range r.users {
 			_ = u.client.Close() // no state to save
 		}
@@ -85,6 +86,9 @@ func Run(ctx context.Context, cfg Config) (*Report, error) {
 		u.client.Start()
 	}
 	if err := r.awaitLive(ctx); err != nil {
+		return nil, err
+	}
+	if err := r.listen(receiveCtx, conns); err != nil {
 		return nil, err
 	}
 
@@ -105,6 +109,7 @@ func Run(ctx context.Context, cfg Config) (*Report, error) {
 	after := readProcess(cfg.PID)
 	stop()
 	receiving.Wait()
+	r.listening.Wait()
 	return r.report(sending, time.Since(r.start), before, after), ctx.Err()
 }
 
@@ -137,9 +142,9 @@ func (r *run) setUp(ctx context.Context, conns *connections) error {
 
 func (r *run) newUser(i int, s *client.Session, h *http.Client, t client.Transport) (*user, error) {
 	u := &user{
-		run: r, index: i, slow: r.cfg.isSlow(i), line: &line{Transport: t},
-		live: make(chan struct{}), got: make(map[uint32]*seen),
+		receipts: newReceipts(r, i, int64(i)), token: s.AccessToken, line: &line{Transport: t}, live: make(chan struct{}),
 	}
+	u.slow = r.cfg.isSlow(i)
 	if u.slow {
 		u.line.slow = &r.sending
 	}
@@ -192,7 +197,12 @@ func converse(ctx context.Context, members []*user) error {
 			return err
 		}
 	}
+	listeners := 0
+	for _, u := range members {
+		listeners += u.run.cfg.listenersOf(u.index)
+	}
 	for i, u := range members {
+		u.listeners = listeners
 		u.conversation, u.peers = id, slices.Delete(slices.Clone(names), i, i+1)
 		u.client.Track(id)
 	}
@@ -222,7 +232,7 @@ func (u *user) receive(ctx context.Context) {
 		switch body := event.Body.(type) {
 		case *chatv1.Message:
 			if event.Seq == body.GetSeq() {
-				u.take(body)
+				u.takeMessage(body)
 			}
 		case *client.Gap:
 			u.fill(ctx, body)
@@ -247,7 +257,7 @@ func (u *user) fill(ctx context.Context, g *client.Gap) {
 		}
 		for _, m := range page.GetMessages() {
 			if after = m.GetSeq(); after <= g.Head {
-				u.take(m)
+				u.takeMessage(m)
 			}
 		}
 		if !page.GetHasMore() {
@@ -282,32 +292,8 @@ func (u *user) wasCut(why error) {
 	}
 }
 
-// take counts one message that has arrived.
-func (u *user) take(m *chatv1.Message) {
-	s, ok := parseStamp(m.GetContent())
-	if !ok || s.run != u.run.id || int(s.sender) == u.index {
-		return
-	}
-	l := u.run.ledger
-	if took := time.Since(u.run.start) - s.due; !u.slow {
-		l.latency.add(u.index, took)
-		if took >= u.run.cfg.late() {
-			l.late.Add(1)
-		}
-	}
-	l.arrived.Add(1)
-	from := u.got[s.sender]
-	if from == nil {
-		from = new(seen)
-		u.got[s.sender] = from
-	}
-	if !from.add(s.number) {
-		l.duplicated.Add(1)
-	}
-	if m.GetSeq() <= u.lastSeq {
-		l.outOfOrder.Add(1)
-	}
-	u.lastSeq = m.GetSeq()
+func (u *user) takeMessage(m *chatv1.Message) {
+	u.take([]byte(m.GetContent()), m.GetSeq(), time.Since(u.run.start))
 }
 
 // send sends the user's next message; done is called when it is answered.
@@ -321,7 +307,7 @@ func (u *user) send(due time.Duration, done func()) {
 		} else {
 			r.ledger.ackLatency.add(u.index, time.Since(r.start)-due)
 			r.ledger.acknowledged.Add(1)
-			r.ledger.expected.Add(int64(len(u.peers)))
+			r.ledger.expected.Add(int64(len(u.peers) + u.listeners))
 		}
 		done()
 	}})

@@ -1,16 +1,21 @@
 package load
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"io"
 	"net/http"
 	"os"
 	"strings"
 	"testing"
+	"testing/iotest"
 	"testing/synctest"
 	"time"
 
 	"connectrpc.com/connect"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/timestamppb"
 
 	chatv1 "github.com/natterjack-chat/natterjack/gen/go/natterjack/chat/v1"
 	"github.com/natterjack-chat/natterjack/server/client"
@@ -192,7 +197,7 @@ func TestARunThatIsInterruptedSaysSo(t *testing.T) {
 // TestLedgerTellsLossDoublesAndDisorder plays a server that does everything wrong.
 func TestLedgerTellsLossDoublesAndDisorder(t *testing.T) {
 	r := &run{cfg: Config{Users: 2, Late: time.Minute}, id: 7, start: time.Now(), ledger: newLedger()}
-	u := &user{run: r, index: 0, got: make(map[uint32]*seen)}
+	u := &user{receipts: newReceipts(r, 0, 0)}
 	r.users = []*user{u}
 	r.ledger.expected.Store(4)
 	message := func(run, sender, number uint32, seq int64, due time.Duration) *chatv1.Message {
@@ -207,7 +212,7 @@ func TestLedgerTellsLossDoublesAndDisorder(t *testing.T) {
 		message(7, 0, 5, 9, 0),              // the user's own
 		{Content: "hello", Seq: 10},
 	} {
-		u.take(m)
+		u.takeMessage(m)
 	}
 	got := r.report(time.Second, time.Second, nil, nil)
 	if got.Delivered != 3 || got.Lost != 1 || got.Duplicated != 1 || got.OutOfOrder != 2 || got.Late != 1 {
@@ -243,3 +248,78 @@ func TestUsersGoToTheNextServerOncePerFailure(t *testing.T) {
 type tripper func(*http.Request) (*http.Response, error)
 
 func (t tripper) RoundTrip(r *http.Request) (*http.Response, error) { return t(r) }
+
+func TestListenersGetEveryMessageOfTheirConversation(t *testing.T) {
+	c := short(t, nodetest.StartCluster(t, 2, quick)...)
+	c.GroupSize, c.Listeners, c.StreamsPerConnection = 3, 10, 4
+	r := clean(t, c)
+	// Of the ten listeners the first four users have two each, so the first conversation has six and the second one four.
+	first, second := int64(2+6), int64(2+4)
+	if most, least := r.Acknowledged*first, r.Acknowledged*second; r.Expected <= least || r.Expected >= most {
+		t.Errorf("%d deliveries of %d messages", r.Expected, r.Acknowledged)
+	}
+}
+
+// TestListenersReadWhatTheServerWrites holds the scan of bytes to the schema, with what comes in any pieces.
+func TestListenersReadWhatTheServerWrites(t *testing.T) {
+	message := func(number uint32, seq int64) *chatv1.Event {
+		m := &chatv1.Message{
+			Id: "an id", ConversationId: "c", Seq: seq, SenderId: "s", Timestamp: timestamppb.Now(), Ordinal: 1 << 40,
+			Content: stamp{7, 1, number, 0}.text(minSize), Reactions: []*chatv1.Reaction{{Emoji: "+", UserIds: []string{"s"}}},
+		}
+		return &chatv1.Event{ConversationId: "c", Seq: seq, Event: &chatv1.Event_Message{Message: m}}
+	}
+	heartbeat := &chatv1.Event{Event: &chatv1.Event_Heartbeat{Heartbeat: &chatv1.Heartbeat{}}}
+	var sent []byte
+	for _, events := range [][]*chatv1.Event{
+		{heartbeat},
+		{message(0, 1), message(1, 2)},
+		{message(1, 2), {Event: &chatv1.Event_CaughtUp{CaughtUp: &chatv1.CaughtUp{Token: []byte("t")}}}, message(3, 4), message(2, 3)},
+		{{Event: &chatv1.Event_Goodbye{Goodbye: &chatv1.Goodbye{Message: "until then"}}}},
+	} {
+		data, err := proto.Marshal(&chatv1.StreamResponse{Events: events})
+		if err != nil {
+			t.Fatal(err)
+		}
+		sent = append(sent, enveloped(data)...)
+	}
+	for name, body := range map[string]io.Reader{"whole": bytes.NewReader(sent), "byte by byte": iotest.OneByteReader(bytes.NewReader(sent))} {
+		t.Run(name, func(t *testing.T) {
+			r := &run{cfg: Config{Users: 2, Late: time.Minute}, id: 7, start: time.Now(), ledger: newLedger()}
+			l := &listener{receipts: newReceipts(r, 2, noneOwn), body: io.NopCloser(body)}
+			var err error
+			for err == nil {
+				err = l.more()
+			}
+			if !strings.Contains(err.Error(), "until then") || !l.live {
+				t.Errorf("the end: %v, live: %v", err, l.live)
+			}
+			r.listeners = []*listener{l}
+			if got := r.report(time.Second, time.Second, nil, nil); got.Delivered != 4 || got.Duplicated != 1 || got.OutOfOrder != 2 {
+				t.Errorf("got %+v", got)
+			}
+		})
+	}
+}
+
+func TestListenersEndWithWhatIsNotOfTheSchema(t *testing.T) {
+	for name, sent := range map[string][]byte{
+		"a field cut short":    enveloped([]byte{0x0a, 5, 1}),
+		"no field":             enveloped([]byte{0x80}),
+		"the end of a stream":  append([]byte{2, 0, 0, 0, 2}, "{}"...),
+		"a message cut short":  enveloped([]byte{0x0a, 4, 0x1a, 2, 0x2a, 9}),
+		"a number cut short":   enveloped([]byte{0x0a, 4, 0x1a, 2, 0x18, 0x80}),
+		"the end of the bytes": {0, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			l := &listener{receipts: newReceipts(&run{start: time.Now(), ledger: newLedger()}, 0, noneOwn), body: io.NopCloser(bytes.NewReader(sent))}
+			err := l.more()
+			if err == nil {
+				err = l.more()
+			}
+			if err == nil {
+				t.Error("it was taken")
+			}
+		})
+	}
+}

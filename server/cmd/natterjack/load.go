@@ -46,6 +46,7 @@ func runLoad(args []string, stdout, stderr *os.File) int {
 	f.Float64Var(&cfg.Rate, "rate", 0, "messages per second over all users; 0 sends as fast as --window allows")
 	f.IntVar(&cfg.Window, "window", 16, "messages that a user may have unanswered")
 	f.DurationVar(&cfg.Duration, "duration", 10*time.Second, "how long to send, or to keep idle streams")
+	f.IntVar(&cfg.Listeners, "listeners", 0, "streams that only listen, beside those of the users: further devices of theirs (--limit-streams-per-user of natterjack serve)")
 	f.IntVar(&cfg.Slow, "slow", 0, "users who read slowly while messages are sent, and have to get everything in the end")
 	f.DurationVar(&cfg.CutEvery, "cut-every", 0, "how often the streams of all users are cut at once; 0: never")
 	f.Float64Var(&cfg.Presence, "presence", 0, "changes of presence per second over all users, who watch the other members of their conversation")
