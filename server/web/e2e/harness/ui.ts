@@ -109,7 +109,7 @@ export function stored(page: Page): Promise<string> {
   });
 }
 
-/** Waits until a text that was shown is kept for a start without a network: in the list and in the conversation itself. */
-export async function kept(page: Page, text: string): Promise<void> {
-  await expect.poll(async () => (await stored(page)).split(text).length - 1).toBeGreaterThanOrEqual(2);
+/** Waits until a text is kept over the end of the page, in so many places: a message that was read is in the list and in its conversation. */
+export async function kept(page: Page, text: string, places = 2): Promise<void> {
+  await expect.poll(async () => (await stored(page)).split(text).length - 1).toBeGreaterThanOrEqual(places);
 }

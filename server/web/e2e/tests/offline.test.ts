@@ -55,6 +55,7 @@ test("a queued message survives a reload, and so does what was read", async ({ o
   proxy.cut();
   await send(page, "not lost");
   await state(page, "not lost", /Waiting for a connection|Sending/).waitFor();
+  await kept(page, "not lost", 1);
   await page.reload();
   await message(page, "read before").waitFor();
   await state(page, "not lost", /Waiting for a connection|Sending/).waitFor();
