@@ -27,5 +27,10 @@ export default defineConfig({
     modulePreload: { polyfill: false },
     rolldownOptions: { checks: { pluginTimings: false } },
   },
-  test: { environment: "happy-dom", include: ["{src,test}/**/*.test.{ts,tsx}"] },
+  test: {
+    environment: "happy-dom",
+    include: ["{src,test}/**/*.test.{ts,tsx}"],
+    // The generated code has no packages beside it, unless those for its own checks were installed: it finds them as the app does.
+    server: { deps: { inline: ["@natterjack/proto"] } },
+  },
 });

@@ -51,6 +51,8 @@ export type AccountState =
 
 /**
  * Whether this device hears what happens.
+ * - `stopped`: nobody is signed in, or the server told this client to stay away (another one took its place, or it breaks the protocol): nothing comes
+ *   any more until {@link Chat.reconnect} is called.
  * - `offline`: the browser says that there is no network; it comes back by itself.
  * - `connecting`: the first connection, or one after `waiting`.
  * - `waiting`: the server was not reached; the next attempt is at `retryTime`, or when {@link Chat.reconnect} is called.

@@ -57,6 +57,7 @@ export class Outbox {
       const before = this.#items.get(id);
       if (item) {
         this.#items.set(id, item);
+        this.#order = Math.max(this.#order, item.order); // the clock may have been set back since
       } else {
         this.#items.delete(id);
       }

@@ -173,3 +173,12 @@ test.each([
   const { outbox } = open();
   await expect(outbox.add("a", content, 0)).rejects.toThrow(why);
 });
+
+test("a clock that is set back puts nothing before what waits", async () => {
+  const before = open();
+  await before.outbox.add("c", "first", 0);
+  vi.setSystemTime(Date.now() - 3_600_000);
+  const after = open([...before.store.values()]);
+  await after.outbox.add("c", "second", 0);
+  expect(after.states("c")).toEqual(["first waiting", "second waiting"]);
+});

@@ -1,5 +1,9 @@
+import { createRouterTransport, type Transport } from "@connectrpc/connect";
+import { ChatService } from "@natterjack/proto/chat/v1/chat_service_pb.js";
+import { GoodbyeReason } from "@natterjack/proto/chat/v1/stream_pb.js";
 import { expect, test, vi } from "vitest";
 import type { Message } from "../src/api.js";
+import { nodeNetwork } from "../src/node.js";
 import { Browser } from "./browser.js";
 import { contents, conversation, idOf, join, live, open, timeline } from "./people.js";
 import { Server } from "./server.js";
@@ -82,6 +86,33 @@ test("what a tab kept and could not tell any more is sent when it has gone", asy
   await until(b, (s) => s.messages.at(-1)?.content === "last words");
   expect(contents(await timeline(first, id))).toEqual(["last words"]);
   expect(browser.streams).toBe(1);
+});
+
+test("a connection that the server has ended for good can be asked for again, from any tab", async () => {
+  const server = await Server.start();
+  const browser = new Browser(server);
+  const real = nodeNetwork(server.url);
+  const superseding = createRouterTransport(({ service }) => {
+    service(ChatService, {
+      async *stream() {
+        yield { events: [{ event: { case: "goodbye", value: { reason: GoodbyeReason.SUPERSEDED } } }] };
+      },
+    });
+  });
+  let streams = superseding;
+  const network = {
+    ...real,
+    streams: { ...real.streams, stream: ((...call) => streams.stream(...call)) as Transport["stream"] },
+  };
+  const first = browser.open({ network });
+  await first.signUp({ username: "carol", password });
+  await until(first.connection, (c) => c.status === "stopped");
+  const second = browser.open({ network });
+  await until(second.account, (a) => a.status === "signed-in");
+  await until(second.connection, (c) => c.status === "stopped");
+  streams = real.streams;
+  second.reconnect();
+  await Promise.all([live(first), live(second)]);
 });
 
 test("signing out in one tab signs out all, and leaves nothing behind", async () => {
