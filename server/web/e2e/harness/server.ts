@@ -9,7 +9,7 @@ import { createInterface } from "node:readline";
 /** The root of the repository. */
 export const root = resolve(import.meta.dirname, "../../../..");
 
-const binary = process.env.NATTERJACK_BINARY ?? join(root, "bin/natterjack");
+const binary = process.env.SERVER_UNDER_TEST ?? join(root, "bin/natterjack");
 
 /** How a server of a test differs from one without configuration: no limit is met by tests that are faster than people. */
 const settings: Record<string, string> = {
@@ -55,7 +55,8 @@ export class Server {
         "json",
       ],
       {
-        env: { ...process.env, ...settings, NATTERJACK_DATABASE_URL: `sqlite:${join(this.folder, "natterjack.db")}` },
+        // Nothing of the environment: what somebody has set for their own server would change the test.
+        env: { ...settings, NATTERJACK_DATABASE_URL: `sqlite:${join(this.folder, "natterjack.db")}` },
         stdio: ["ignore", "ignore", "pipe"],
       },
     );
