@@ -114,7 +114,7 @@ export interface Reaction {
 }
 
 /**
- * How far a message of one's own has come. `queued`: written while there is no connection; `sending`: on its way; `failed`: refused, see
+ * How far a message of one's own has come. `queued`: kept until there is a connection; `sending`: on its way; `failed`: refused, see
  * `error`; `sent`: stored; `delivered`, `read`: by at least one other member (of a direct conversation: the other).
  */
 export type Delivery = "queued" | "sending" | "failed" | "sent" | "delivered" | "read";
@@ -155,6 +155,7 @@ export interface Presence {
 export interface TimelineState {
   /** Oldest first; own messages of the outbox follow the stored ones where the piece reaches the newest. */
   readonly messages: readonly Message[];
+  /** There may be older messages that are not in this piece; so there may while nothing is loaded. */
   readonly hasOlder: boolean;
   /** There are newer messages that are not in this piece. */
   readonly hasNewer: boolean;

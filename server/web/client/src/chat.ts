@@ -369,6 +369,7 @@ class KeptChat implements Chat {
       link: (options) => this.#wire.createLink(options),
       shared: this.#shared && { name: `${this.#name}.chat.${userId}`, locks: this.#shared },
       visible: () => this.#surroundings.visible(),
+      online: () => this.#surroundings.online(),
       arrived: (message, conversation) => {
         for (const listener of this.#arrived) {
           listener.call(message, conversation);

@@ -5,7 +5,8 @@ import type { Account, ConnectionState, Conversation, Message, Timeline } from "
 import { Fetcher } from "./fetcher.js";
 import { Ledger } from "./ledger.js";
 import { Marker } from "./marker.js";
-import { Model, type Outcome } from "./model/model.js";
+import { Model } from "./model/model.js";
+import type { Outcome } from "./model/outcome.js";
 import { Cell, type Notifier } from "./model/signal.js";
 import { soon } from "./observable.js";
 import { Outbox } from "./outbox.js";
@@ -29,6 +30,8 @@ export interface DeviceOptions {
   /** Names what is shared with other tabs; undefined where there are none. */
   readonly shared: { readonly name: string; readonly locks: Locks } | undefined;
   visible(): boolean;
+  /** False only where the browser knows that there is no network. */
+  online(): boolean;
   /** New messages of others, in one tab only. */
   arrived(message: Message, conversation: Conversation): void;
   /** The account changed in another tab. */
@@ -168,8 +171,9 @@ export class Device {
     this.#tabs?.post({ kind: "account", account });
   }
 
-  /** This tab may be shown now, or not any more. */
+  /** This tab may be shown now, or not any more; the network may have gone, or come. */
   shown(): void {
+    this.#connected();
     if (!this.#o.visible()) {
       void this.#ledger.store(); // it may be closed without another word
     }
@@ -270,7 +274,7 @@ export class Device {
       this.#tabs?.post({ kind: "state", state });
     }
     const live = this.#live();
-    this.model.setConnected(live);
+    this.#connected();
     if (!live) {
       this.model.ephemera.silence();
     }
@@ -287,6 +291,11 @@ export class Device {
   #live(): boolean {
     const { status } = this.connection.get();
     return status === "live" || status === "catching-up";
+  }
+
+  /** A connection may not have noticed yet that the network has gone: what is written now waits all the same. */
+  #connected(): void {
+    this.model.setConnected(this.#live() && this.#o.online());
   }
 
   /** Says what this tab looks at, and whether it is shown. */

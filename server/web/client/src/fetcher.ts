@@ -1,5 +1,6 @@
 import { toChatError } from "./errors.js";
-import type { Model, Outcome } from "./model/model.js";
+import type { Model } from "./model/model.js";
+import type { Outcome } from "./model/outcome.js";
 import { type StoredMember, toMember } from "./model/records.js";
 import type { Calls } from "./wire.js";
 

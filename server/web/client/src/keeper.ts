@@ -1,7 +1,7 @@
 import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import { ListMessagesRequestSchema } from "@natterjack/proto/chat/v1/chat_service_pb.js";
 import type { ChatError } from "./api.js";
-import { toChatError } from "./errors.js";
+import { chatError, toChatError } from "./errors.js";
 import type { Model } from "./model/model.js";
 import type { Piece, Place } from "./model/piece.js";
 import { type StoredMessage, type Tail, toMessage } from "./model/records.js";
@@ -84,17 +84,23 @@ export class Keeper {
     }
   }
 
-  /** Loads a page; calls for the same place share one load. Failures are told in `error`. */
+  /**
+   * Loads a page; calls for the same place share one load. With `where` it is that page and no other: a load that is under way comes to nothing. Failures
+   * are told in `error`.
+   */
   load(place: Place, where?: Where): Promise<void> {
-    let load = this.#loads.get(place);
-    if (!load) {
-      load = this.#load(place, where ?? this.#where(place)).finally(() => {
+    const running = this.#loads.get(place);
+    if (running && !where) {
+      return running;
+    }
+    const load = this.#load(place, where ?? this.#where(place)).finally(() => {
+      if (this.#loads.get(place) === load) {
         this.#loads.delete(place);
         this.#changed();
-      });
-      this.#loads.set(place, load);
-      this.#changed();
-    }
+      }
+    });
+    this.#loads.set(place, load);
+    this.#changed();
     return load;
   }
 
@@ -157,7 +163,12 @@ export class Keeper {
   }
 
   async #find(): Promise<void> {
-    if (!this.#repairing) {
+    if (this.#options.model.gone(this.conversationId)) {
+      if (this.error?.code !== "not_found") {
+        this.error = chatError({ code: "not_found", message: "you are not in this conversation any more" });
+        this.#changed();
+      }
+    } else if (!this.#repairing) {
       this.#repairing = true;
       try {
         await this.#options.fetchConversation(this.conversationId);

@@ -1,5 +1,5 @@
 import type { User } from "./api.js";
-import type { Outcome } from "./model/model.js";
+import type { Outcome } from "./model/outcome.js";
 import type { StoredConversation, Tail } from "./model/records.js";
 import type { Kept, Storage } from "./storage.js";
 import { uuid7 } from "./uuid.js";

@@ -36,6 +36,7 @@ export class Outbox {
   readonly #items = new Map<string, OutboxItem>();
   /** The items that are shown, by conversation and in order; the others are only kept. */
   readonly #shown = new Map<string, OutboxItem[]>();
+  /** The conversations in which one is on its way. */
   readonly #sending = new Set<string>();
   readonly #pauses = new Map<string, { timer: ReturnType<typeof setTimeout> | undefined; failures: number }>();
   #link: Link | undefined;
@@ -103,13 +104,14 @@ export class Outbox {
       order: this.#order,
       state: "waiting",
     };
-    // Shown at once, sent once it is kept: a message that was sent must not be sent anew under another id after a reload.
-    this.#sending.add(item.id);
-    this.take(new Map([[item.id, item]]));
-    await this.#options.keep(new Map([[item.id, item]]));
-    this.#sending.delete(item.id);
-    this.#options.tell(new Map([[item.id, item]]));
-    this.#pump(conversationId);
+    // Shown at once, but sent, and said to wait, once it is kept: a message that was sent must not be sent anew under another id after a reload.
+    this.take(new Map([[item.id, { ...item, unkept: true }]]));
+    const kept = new Map([[item.id, item]]);
+    await this.#options.keep(kept);
+    if (this.#items.has(item.id)) {
+      this.take(kept);
+      this.#options.tell(kept);
+    }
   }
 
   /** Tries a failed message again, as the last one. */
@@ -205,7 +207,7 @@ export class Outbox {
   #pump(conversationId: string): void {
     const link = this.#link;
     const next = this.#shown.get(conversationId)?.find((i) => i.state === "waiting");
-    if (!link || !next || this.#sending.has(next.id) || this.#sending.has(conversationId) || this.#waits(conversationId)) {
+    if (!link || !next || next.unkept || this.#sending.has(conversationId) || this.#waits(conversationId)) {
       return;
     }
     this.#sending.add(conversationId);

@@ -55,16 +55,19 @@ export class ChatTimeline implements Timeline {
 
   async jumpTo(seq: number): Promise<void> {
     const { piece } = this.#keeper;
-    if (piece.loaded && piece.first <= seq && (seq <= piece.last || piece.atHead)) {
+    const covers = () => piece.loaded && piece.first <= seq && (seq <= piece.last || piece.atHead);
+    if (covers()) {
       return;
     }
     await this.#keeper.load("replace", { aroundSeq: BigInt(seq) });
-    this.#keeper.anchor = piece.atHead ? undefined : seq;
+    if (covers()) {
+      this.#keeper.anchor = piece.atHead ? undefined : seq;
+    }
   }
 
   async jumpToNewest(): Promise<void> {
     this.#keeper.anchor = undefined;
-    if (!this.#keeper.piece.atHead) {
+    if (!this.#keeper.piece.atHead || this.#keeper.loading("replace")) {
       await this.#keeper.load("replace", {});
     }
   }
@@ -153,7 +156,7 @@ export class ChatTimeline implements Timeline {
     }
     return {
       messages,
-      hasOlder: piece.hasOlder,
+      hasOlder: piece.hasOlder || !piece.loaded,
       hasNewer: piece.loaded && !piece.atHead,
       loading: this.#loading(),
       ...(error && { error }),

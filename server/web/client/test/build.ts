@@ -10,9 +10,9 @@ declare module "vitest" {
   }
 }
 
-/** Builds the server once for all tests. NATTERJACK_BIN names one that is there already. */
+/** Builds the server once for all tests. SERVER_UNDER_TEST names one that is there already. */
 export default function setup(project: TestProject): () => void {
-  const given = process.env.NATTERJACK_BIN;
+  const given = process.env.SERVER_UNDER_TEST;
   const folder = mkdtempSync(join(tmpdir(), "natterjack-bin-"));
   const program = given ?? join(folder, "natterjack");
   if (!given) {

@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import { Ledger } from "../src/ledger.js";
-import type { Outcome } from "../src/model/model.js";
+import type { Outcome } from "../src/model/outcome.js";
 import type { StoredConversation } from "../src/model/records.js";
 import { type Change, memoryStorage } from "../src/storage.js";
 

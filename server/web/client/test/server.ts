@@ -92,7 +92,7 @@ export class Server {
 
   /** Runs `natterjack admin`; the server must not run. */
   admin(...args: string[]): void {
-    execFileSync(this.#program, ["admin", "-database-url", this.#database, ...args], { stdio: "pipe" });
+    execFileSync(this.#program, ["admin", "-database-url", this.#database, ...args], { env: {}, stdio: "pipe" });
   }
 
   /** All that the server has said. */

@@ -9,7 +9,7 @@ import { createInterface } from "node:readline";
 /** The root of the repository. */
 export const root = resolve(import.meta.dirname, "../../../..");
 
-const binary = process.env.NATTERJACK_BINARY ?? join(root, "bin/natterjack");
+const binary = process.env.SERVER_UNDER_TEST ?? join(root, "bin/natterjack");
 
 /** The environment without settings of a server of one's own. */
 const environment = Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith("NATTERJACK_")));

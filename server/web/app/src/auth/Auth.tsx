@@ -33,7 +33,7 @@ export default function Auth({ reason }: { reason: "revoked" | "expired" | undef
         )}
         <Form key={up ? "up" : "in"} up={up} />
         <p className={styles.other}>
-          {up ? "You have an account?" : "You are new here?"}{" "}
+          {up ? "Already have an account?" : "New here?"}{" "}
           <Link href={up ? paths.signIn : paths.signUp}>{up ? "Sign in" : "Make an account"}</Link>
         </p>
       </div>

@@ -45,6 +45,7 @@ export function Head({ conversation, finding, onFind }: HeadProps) {
       <IconButton
         icon={kind === "group" ? "people" : "info"}
         label="Details"
+        className={styles.details}
         aria-pressed={detailsOpen}
         onClick={toggleDetails}
       />

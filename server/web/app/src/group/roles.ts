@@ -27,9 +27,12 @@ export function mayChange(own: Role, other: Role): boolean {
   return mayGive(own).includes(other);
 }
 
+/** As people sort: "Frog 9" before "Frog 10". */
+const byName = new Intl.Collator(undefined, { numeric: true });
+
 /** Those who decide first, then by name. */
 export function sorted(members: readonly Member[]): Member[] {
-  return [...members].sort((a, b) => rank(b.role) - rank(a.role) || a.user.displayName.localeCompare(b.user.displayName));
+  return [...members].sort((a, b) => rank(b.role) - rank(a.role) || byName.compare(a.user.displayName, b.user.displayName));
 }
 
 function rank(role: Role): number {

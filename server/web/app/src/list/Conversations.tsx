@@ -67,7 +67,6 @@ function Own() {
     <a
       href={paths.settings}
       className={styles.own}
-      aria-label="Settings"
       aria-current={here ? "page" : undefined}
       data-tip="Settings"
       onClick={(e) => {
@@ -78,6 +77,7 @@ function Own() {
       }}
     >
       <Avatar id={user.id} name={user.displayName} url={user.avatarUrl} size={32} />
+      <span className="hidden-visually">Settings</span>
     </a>
   );
 }

@@ -2,6 +2,7 @@ import type { Conversation, FoundMessage, User } from "@natterjack/client";
 import { type ReactNode, useState } from "react";
 import { Link, useLocation } from "wouter";
 import { explain, useAccount, useChat, useConversation, useObservable, useUser } from "../chat.ts";
+import { parse, plainText } from "../conversation/text/parse.ts";
 import { shortTime } from "../format.ts";
 import { useNow } from "../now.ts";
 import { paths } from "../paths.ts";
@@ -102,6 +103,8 @@ function MessageRow({ found, query }: { found: FoundMessage; query: string }) {
   const conversation = useConversation(found.conversationId);
   const sender = useUser(found.message.senderId);
   const { message } = found;
+  // The title of a direct conversation has named the other one.
+  const by = message.mine ? "You" : conversation?.kind === "group" ? sender?.displayName : undefined;
   return (
     <Link href={paths.conversation(found.conversationId, message.seq)} className={row.row}>
       <span className={row.text}>
@@ -111,12 +114,18 @@ function MessageRow({ found, query }: { found: FoundMessage; query: string }) {
             {shortTime(message.time, now)}
           </time>
         </span>
-        <span className={row.found} dir="auto">
-          <bdi>{message.mine ? "You" : (sender?.displayName ?? "")}</bdi>:{" "}
-          {excerpt(message.content, query).map((p, i) =>
-            // biome-ignore lint/suspicious/noArrayIndexKey: pieces have no other name than their place
-            p.found ? <mark key={i}>{p.text}</mark> : p.text,
+        <span className={row.found}>
+          {by !== undefined && (
+            <>
+              <bdi>{by}</bdi>:{" "}
+            </>
           )}
+          <bdi>
+            {excerpt(plainText(parse(message.content)), query).map((p, i) =>
+              // biome-ignore lint/suspicious/noArrayIndexKey: pieces have no other name than their place
+              p.found ? <mark key={i}>{p.text}</mark> : p.text,
+            )}
+          </bdi>
         </span>
       </span>
     </Link>

@@ -1,4 +1,4 @@
-import { type InputHTMLAttributes, type ReactNode, type Ref, useId, useState } from "react";
+import { type InputHTMLAttributes, type ReactNode, type Ref, type RefObject, useId, useRef, useState } from "react";
 import { IconButton } from "./Button.tsx";
 import styles from "./field.module.css";
 
@@ -50,33 +50,39 @@ interface SearchFieldProps {
   placeholder?: string;
   /** Keys that lead to it, for screen readers to tell. */
   shortcut?: string;
-  ref?: Ref<HTMLInputElement> | undefined;
-  onKeyDown?: (event: React.KeyboardEvent<HTMLInputElement>) => void;
+  ref?: RefObject<HTMLInputElement | null> | undefined;
 }
 
-/** Text that is searched for as it is written. Escape empties it. */
-export function SearchField({ label, value, onChange, placeholder, shortcut, ref, onKeyDown }: SearchFieldProps) {
+/** Text that is searched for as it is written. Escape empties it, and so does the button in it. */
+export function SearchField({ label, value, onChange, placeholder, shortcut, ref }: SearchFieldProps) {
+  const own = useRef<HTMLInputElement>(null);
+  const field = ref ?? own;
+  const clear = () => {
+    onChange("");
+    field.current?.focus();
+  };
   return (
-    <input
-      ref={ref}
-      className={styles.search}
-      type="search"
-      enterKeyHint="search"
-      autoComplete="off"
-      spellCheck={false}
-      aria-label={label}
-      aria-keyshortcuts={shortcut}
-      placeholder={placeholder ?? label}
-      value={value}
-      onChange={(e) => onChange(e.target.value)}
-      onKeyDown={(e) => {
-        if (e.key === "Escape" && value !== "") {
-          e.preventDefault();
-          e.stopPropagation();
-          onChange("");
-        }
-        onKeyDown?.(e);
-      }}
-    />
+    <div className={styles.search}>
+      <input
+        ref={field}
+        type="search"
+        enterKeyHint="search"
+        autoComplete="off"
+        spellCheck={false}
+        aria-label={label}
+        aria-keyshortcuts={shortcut}
+        placeholder={placeholder ?? label}
+        value={value}
+        onChange={(e) => onChange(e.target.value)}
+        onKeyDown={(e) => {
+          if (e.key === "Escape" && value !== "") {
+            e.preventDefault();
+            e.stopPropagation();
+            onChange("");
+          }
+        }}
+      />
+      {value !== "" && <IconButton icon="close" label="Clear" onClick={clear} />}
+    </div>
   );
 }

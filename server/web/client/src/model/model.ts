@@ -1,15 +1,18 @@
+import type { Timestamp } from "@bufbuild/protobuf/wkt";
 import type {
   ConversationSummary,
   Conversation as WireConversation,
   Receipt as WireReceipt,
 } from "@natterjack/proto/chat/v1/conversation_pb.js";
 import type { Message as WireMessage } from "@natterjack/proto/chat/v1/message_pb.js";
-import { type Event, type MembersChanged, ResumeKind } from "@natterjack/proto/chat/v1/stream_pb.js";
+import type { Event, MembersChanged } from "@natterjack/proto/chat/v1/stream_pb.js";
 import type { User as WireUser } from "@natterjack/proto/chat/v1/user_pb.js";
-import type { Conversation, Message, Observable, User } from "../api.js";
+import type { Conversation, Observable, User } from "../api.js";
 import { ConversationState, MemberList } from "./conversation.js";
 import { Ephemera } from "./ephemera.js";
+import { hear } from "./hear.js";
 import { Ordered } from "./ordered.js";
+import { type Outcome, Wants } from "./outcome.js";
 import { People } from "./people.js";
 import { Pieces } from "./pieces.js";
 import {
@@ -22,45 +25,9 @@ import {
   toConversation,
   toMarks,
   toMessage,
-  toPresence,
   toUser,
 } from "./records.js";
 import { Cell, type Notifier, Signal } from "./signal.js";
-
-/** What has happened that the model can't act on by itself; taken with {@link Model.take}. */
-export interface Outcome {
-  /** The conversations whose records are to be stored; undefined: to be forgotten. */
-  records: Map<string, StoredConversation | undefined>;
-  users: Map<string, User>;
-  /** Where to resume, once all of the above is stored. */
-  token: Uint8Array | undefined;
-  /** All that was kept is of a store that is no more. */
-  reset: boolean;
-  /** Conversations whose summaries are to be fetched. */
-  refetch: Set<string>;
-  /** Users whose profiles are to be fetched. */
-  profiles: Set<string>;
-  /** Conversations whose members are to be fetched. */
-  members: Set<string>;
-  /** Messages of one's own that the server has: the outbox is done with them. */
-  own: { conversationId: string; message: StoredMessage }[];
-  /** New messages of others. */
-  arrived: { message: Message; conversation: Conversation }[];
-}
-
-function nothing(): Outcome {
-  return {
-    records: new Map(),
-    users: new Map(),
-    token: undefined,
-    reset: false,
-    refetch: new Set(),
-    profiles: new Set(),
-    members: new Set(),
-    own: [],
-    arrived: [],
-  };
-}
 
 /**
  * All that is known on this device, as observables. It takes what the server says, event by event, and what it answered; it does no I/O, and what it
@@ -80,7 +47,7 @@ export class Model {
   asked: ReadonlyMap<string, number> = new Map();
 
   readonly #notifier: Notifier;
-  readonly #wanted: () => void;
+  readonly #wants: Wants;
   readonly #now: () => number;
   readonly #states = new Map<string, ConversationState>();
   readonly #order = new Ordered<ConversationState>(
@@ -93,13 +60,14 @@ export class Model {
   readonly #outbox = new Map<string, readonly OutboxItem[]>();
   #connected = false;
   #ahead = 0; // how much the server's clock is ahead of ours
-  #outcome = nothing();
+  /** Conversations that the own user is known not to be in any more: the server has nothing to say about them. */
+  readonly #gone = new Set<string>();
 
   /** `wanted` is called when there is something to {@link take}. */
   constructor(self: string, notifier: Notifier, wanted: () => void, now: () => number = Date.now) {
     this.self = self;
     this.#notifier = notifier;
-    this.#wanted = wanted;
+    this.#wants = new Wants(wanted);
     this.#now = now;
     this.loaded = new Cell(notifier, false);
     this.conversations = new Signal<readonly Conversation[]>(notifier, () => this.#order.items().map((c) => c.view()));
@@ -124,9 +92,7 @@ export class Model {
   }
 
   take(): Outcome {
-    const outcome = this.#outcome;
-    this.#outcome = nothing();
-    return outcome;
+    return this.#wants.take();
   }
 
   // What is there.
@@ -208,49 +174,27 @@ export class Model {
 
   apply(events: readonly Event[]): void {
     for (const e of events) {
-      this.#event(e);
+      hear(this, e);
     }
   }
 
-  #event(e: Event): void {
-    switch (e.event.case) {
-      case "ready":
-        this.#ahead = e.event.value.serverTime ? millis(e.event.value.serverTime) - this.#now() : 0;
-        this.catching = true;
-        if (e.event.value.resumeKind === ResumeKind.RESET) {
-          this.reset();
-        }
-        return;
-      case "summary":
-        this.summary(e.event.value, !this.catching);
-        return;
-      case "receipt":
-        this.receipt(e.event.value);
-        return;
-      case "typing":
-        this.ephemera.type(e.event.value.conversationId, e.event.value.userId, e.event.value.typing);
-        return;
-      case "presence":
-        this.ephemera.setPresence(e.event.value.userId, toPresence(e.event.value));
-        return;
-      case "resync":
-        this.#resync(e.event.value.conversationId, Number(e.event.value.lastSeq));
-        return;
-      case "caughtUp":
-        this.#caughtUp(e.event.value.token);
-        return;
-      default:
-        if (e.seq > 0n && e.conversationId !== "") {
-          this.#durable(e);
-        }
+  /** A stream has begun, and tells what was missed; `reset`: all that was kept is of a store that is no more. */
+  ready(serverTime: Timestamp | undefined, reset: boolean): void {
+    this.#ahead = serverTime ? millis(serverTime) - this.#now() : 0;
+    this.catching = true;
+    if (reset) {
+      this.reset();
     }
   }
 
-  #durable(e: Event): void {
+  /** Takes an event of a conversation's log. */
+  durable(e: Event): void {
     const seq = Number(e.seq);
     const c = this.#states.get(e.conversationId);
     if (!c) {
-      this.#want((o) => o.refetch.add(e.conversationId)); // joined, and the summary is on its way
+      if (!this.#gone.has(e.conversationId) || this.#joins(e)) {
+        this.#want((o) => o.refetch.add(e.conversationId)); // joined, and the summary is on its way
+      }
       return;
     }
     const message = e.event.case === "message" ? toMessage(e.event.value) : undefined;
@@ -264,6 +208,11 @@ export class Model {
       c.hold(e);
       this.#want((o) => o.refetch.add(e.conversationId));
     }
+  }
+
+  /** Whether an event says that the own user is a member (again). */
+  #joins({ event }: Event): boolean {
+    return event.case === "members" && event.value.members.some((m) => m.user?.id === this.self && m.leftSeq === 0n);
   }
 
   /** Takes the event after the last one of a conversation's record. */
@@ -376,7 +325,8 @@ export class Model {
     }
   }
 
-  #resync(id: string, head: number): void {
+  /** Events of a conversation up to `head` exist that are not told; 0: there is no such conversation any more. */
+  resync(id: string, head: number): void {
     const c = this.#states.get(id);
     if (head === 0) {
       this.drop(id);
@@ -388,7 +338,7 @@ export class Model {
     }
     if (this.catching && head < (this.asked.get(id) ?? 0)) {
       // The log has lost its end: what was told is no longer true.
-      this.drop(id);
+      this.#forget(id);
       this.#want((o) => o.refetch.add(id));
       return;
     }
@@ -398,7 +348,8 @@ export class Model {
     this.#missed(c, head, !this.catching);
   }
 
-  #caughtUp(token: Uint8Array): void {
+  /** All before the token was told. */
+  caughtUp(token: Uint8Array): void {
     this.#want((o) => {
       o.token = token;
     });
@@ -459,8 +410,18 @@ export class Model {
     this.people.membersChanged(id);
   }
 
-  /** Forgets a conversation. The pieces of it that are open wait for it to come back. */
+  /** Whether the own user is known not to be in a conversation any more. */
+  gone(id: string): boolean {
+    return this.#gone.has(id);
+  }
+
+  /** Forgets a conversation in which the own user is not any more. The pieces of it that are open wait for it to come back. */
   drop(id: string): void {
+    this.#gone.add(id);
+    this.#forget(id);
+  }
+
+  #forget(id: string): void {
     const c = this.#states.get(id);
     if (!c) {
       return;
@@ -480,8 +441,9 @@ export class Model {
 
   /** Forgets all conversations. */
   reset(): void {
+    this.#gone.clear();
     for (const id of [...this.#states.keys()]) {
-      this.drop(id);
+      this.#forget(id);
     }
     this.#want((o) => {
       o.reset = true;
@@ -501,6 +463,7 @@ export class Model {
     c.draft = this.#drafts.get(record.id) ?? "";
     c.outbox = this.#outbox.get(record.id) ?? [];
     this.#states.set(record.id, c);
+    this.#gone.delete(record.id);
     if (record.peerId !== "") {
       this.#peers.set(record.peerId, c);
     }
@@ -530,7 +493,6 @@ export class Model {
   }
 
   #want(add: (o: Outcome) => void): void {
-    add(this.#outcome);
-    this.#wanted();
+    this.#wants.add(add);
   }
 }

@@ -75,6 +75,8 @@ export interface OutboxItem {
   readonly created: number;
   readonly order: number;
   readonly state: "waiting" | "stored" | "failed";
+  /** It would not survive a reload yet. So it is in the tab that wrote it only, and never kept. */
+  readonly unkept?: boolean;
   /** Of a stored one. */
   readonly seq?: number;
   readonly time?: number;

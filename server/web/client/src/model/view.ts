@@ -60,6 +60,6 @@ function outboxDelivery(item: OutboxItem, c: StoredConversation | undefined, con
     case "stored":
       return c && item.seq !== undefined ? deliveryOf(item.seq, c) : "sent";
     case "waiting":
-      return connected ? "sending" : "queued";
+      return connected || item.unkept ? "sending" : "queued";
   }
 }
