@@ -73,6 +73,8 @@ func (r *run) openListener(ctx context.Context, h *http.Client, i int) (*listene
 	if err != nil {
 		return nil, err
 	}
+	// net/http looks at ctx only between two reads of the request body: the body has to end too.
+	context.AfterFunc(ctx, func() { _ = said.Close() })
 	go func() { _, _ = said.Write(enveloped(greeting)) }() // ends when the greeting is sent, or with the request
 	resp, err := h.Do(req)
 	if err != nil {

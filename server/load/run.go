@@ -106,11 +106,12 @@ func Run(ctx context.Context, cfg Config) (*Report, error) {
 	sending := time.Since(r.start)
 	r.hurry()
 	r.settle(ctx)
+	whole := time.Since(r.start)
 	after := readProcess(cfg.PID)
 	stop()
 	receiving.Wait()
 	r.listening.Wait()
-	return r.report(sending, time.Since(r.start), before, after), ctx.Err()
+	return r.report(sending, whole, before, after), ctx.Err()
 }
 
 // setUp makes the users and their conversations.
