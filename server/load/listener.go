@@ -107,7 +107,8 @@ func (l *listener) read() {
 		}
 	})
 	defer timer.Stop()
-	for l.more() == nil {
+	for err := error(nil); err == nil; {
+		err = l.more()
 	}
 	_ = l.said.Close()
 	_ = l.body.Close() // what did not come is missing from the count
@@ -163,7 +164,7 @@ func (l *listener) scan(response []byte, at time.Duration) error {
 			return nil
 		}
 		return fields(event, func(field protowire.Number, _ uint64, body []byte) error {
-			switch field {
+			switch int(field) {
 			case fieldMessage:
 				return l.scanMessage(body, at)
 			case fieldCaughtUp:
@@ -180,7 +181,7 @@ func (l *listener) scanMessage(message []byte, at time.Duration) error {
 	var seq int64
 	var content []byte
 	err := fields(message, func(field protowire.Number, number uint64, body []byte) error {
-		switch field {
+		switch int(field) {
 		case fieldMessageSeq:
 			seq = int64(number)
 		case fieldMessageContent:
