@@ -45,7 +45,10 @@ test("a finger that rests on a message opens its menu, again and again", async (
   const page = await (await open(phone)).tab();
   const me = await signUp(page, "Thumb");
   const friend = await Person.signUp(server.url, "Desk");
-  await friend.send(await friend.direct(me), "press me");
+  const conversation = await friend.direct(me);
+  await friend.send(conversation, "press me");
+  // So that it is above the menu, which comes from below.
+  for (let n = 0; n < 8; n++) await friend.send(conversation, `and many more, number ${n}`);
   await entry(page, "Desk").tap();
   const menu = page.getByRole("menu");
   await longPress(page, message(page, "press me"));
