@@ -6,13 +6,12 @@ import { createChat, type Parts } from "../src/chat.js";
 import { nodeNetwork } from "../src/node.js";
 import type { Surroundings } from "../src/surroundings.js";
 import { TestLocks } from "./locks.js";
-import type { Server } from "./server.js";
 
 let browsers = 0;
 
 /** A browser profile with any number of tabs; its databases, locks and channels are its own. */
 export class Browser {
-  readonly #server: Server;
+  readonly #server: { readonly url: string };
   readonly #prefix = `browser-${++browsers}`;
   readonly #locks = new TestLocks();
   readonly #watchers = new Set<() => void>();
@@ -20,7 +19,7 @@ export class Browser {
   streams = 0;
   #online = true;
 
-  constructor(server: Server) {
+  constructor(server: { readonly url: string }) {
     this.#server = server;
   }
 

@@ -1,4 +1,5 @@
-import { type Event, ResumeKind } from "@natterjack/proto/chat/v1/stream_pb.js";
+import { create } from "@bufbuild/protobuf";
+import { type Event, MembersChangedSchema, ResumeKind } from "@natterjack/proto/chat/v1/stream_pb.js";
 import { describe, expect, test } from "vitest";
 import { Model } from "../src/model/model.js";
 import type { Load, Piece, Place } from "../src/model/piece.js";
@@ -264,4 +265,22 @@ test("what has not changed keeps its identity", () => {
   model.apply(stream);
   expect(piece.views()[0]).not.toBe(before.views[0]);
   expect(piece.views()[1]).toBe(before.views[1]);
+});
+
+test("nothing is asked about a conversation that one is not in any more, until one is in it again", () => {
+  const stream: Event[] = [];
+  const world = new World((e) => stream.push(e));
+  const model = new Model(self, new Notifier(), () => {});
+  model.summary(world.summary());
+  world.send(peer);
+  model.drop(id);
+  model.apply(stream);
+  expect(model.take().refetch.size).toBe(0);
+  expect(model.gone(id)).toBe(true);
+  const [told] = stream as [Event];
+  const value = create(MembersChangedSchema, { members: [{ user: { id: self } }] });
+  model.apply([{ ...told, event: { case: "members", value } }]);
+  expect(model.take().refetch).toEqual(new Set([id]));
+  model.summary(world.summary());
+  expect(model.gone(id)).toBe(false);
 });

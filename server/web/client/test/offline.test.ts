@@ -1,12 +1,13 @@
 import { expect, test } from "vitest";
 import { Browser } from "./browser.js";
 import { contents, conversation, idOf, join, live, open, timeline } from "./people.js";
+import { TroubleProxy } from "./proxy.js";
 import { Server } from "./server.js";
 import { eventually, until } from "./until.js";
 
 const password = "correct horse";
 
-async function inBrowser(server: Server, username: string) {
+async function inBrowser(server: { readonly url: string }, username: string) {
   const browser = new Browser(server);
   const chat = browser.open();
   await chat.signUp({ username, password });
@@ -50,6 +51,21 @@ test("what is written without a server waits, survives a reload, and is sent onc
   await until(reread, (s) => s.messages.length === 4 && s.messages.every((m) => m.seq > 0));
   expect(new Set(reread.get().messages.map((m) => m.key)).size).toBe(4);
   expect(again.waiting.get()).toBe(0);
+});
+
+test("what is written when the network has just gone is queued, though the connection has not noticed", async () => {
+  const server = await Server.start();
+  const proxy = await TroubleProxy.start(server.url);
+  const { browser, chat: alice } = await inBrowser(proxy, "alice");
+  const bob = await join(server, "bob");
+  const id = await alice.openDirect(idOf(bob));
+  const hers = await timeline(alice, id);
+  proxy.forget();
+  browser.setOnline(false);
+  await alice.send(id, "1");
+  expect(hers.get().messages.map((m) => m.delivery)).toEqual(["queued"]);
+  browser.setOnline(true);
+  await until(hers, (s) => s.messages[0]?.delivery === "sent");
 });
 
 test("what was loaded is readable without a server", async () => {

@@ -21,7 +21,7 @@ interface Call {
 }
 
 /** An outbox, what it keeps, shows, and has on its way. */
-function open(kept: OutboxItem[] = []) {
+function open(kept: OutboxItem[] = [], storing: () => Promise<void> = async () => {}) {
   const calls: Call[] = [];
   const store = new Map(kept.map((i) => [i.id, i]));
   const shown = new Map<string, readonly OutboxItem[]>();
@@ -49,6 +49,7 @@ function open(kept: OutboxItem[] = []) {
   const outbox = new Outbox({
     show: (id, items) => shown.set(id, items),
     keep: async (changes) => {
+      await storing();
       for (const [id, item] of changes) {
         if (item) store.set(id, item);
         else store.delete(id);
@@ -58,7 +59,7 @@ function open(kept: OutboxItem[] = []) {
   });
   outbox.restore(kept);
   const states = (id: string) => (shown.get(id) ?? []).map((i) => `${i.content} ${i.state}`);
-  return { outbox, link, calls, store, states };
+  return { outbox, link, calls, store, shown, states };
 }
 
 test("messages of one conversation go one after the other, and those of others beside them", async () => {
@@ -77,6 +78,23 @@ test("messages of one conversation go one after the other, and those of others b
   expect(states("a")).toEqual(["1 stored", "2 waiting"]);
   outbox.settle("a", 7);
   expect(states("a")).toEqual(["2 waiting"]);
+});
+
+test("a message is shown at once, and neither sent nor said to be kept before it is", async () => {
+  let stored = () => {};
+  const storing = new Promise<void>((resolve) => {
+    stored = resolve;
+  });
+  const { outbox, link, calls, store, shown } = open([], () => storing);
+  outbox.connect(link);
+  const added = outbox.add("a", "1", 0);
+  expect(shown.get("a")).toMatchObject([{ content: "1", unkept: true }]);
+  expect(calls).toEqual([]);
+  stored();
+  await added;
+  expect(shown.get("a")?.[0]).not.toHaveProperty("unkept");
+  expect([...store.values()][0]).not.toHaveProperty("unkept");
+  expect(calls.map((c) => c.content)).toEqual(["1"]);
 });
 
 test("what was cut off is sent again under its id, before what came later", async () => {

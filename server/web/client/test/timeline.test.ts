@@ -58,7 +58,9 @@ test("a long timeline is read piece by piece, in both directions, and stays curr
   await until(t, (s) => s.messages.length === 233);
 
   await t.jumpTo(early);
+  const overtaken = t.jumpTo(early);
   await t.jumpToNewest();
+  await overtaken;
   expect(contents(t).at(-1)).toBe("newest");
 });
 

@@ -76,6 +76,19 @@ export async function choose(page: Page, text: string, action: string): Promise<
   await page.getByRole("menu").getByRole("menuitem", { name: action, exact: true }).click();
 }
 
+/** Rests a finger on something until the page has noticed: it says so by shaking the device. */
+export async function longPress(page: Page, target: Locator): Promise<void> {
+  const box = await target.boundingBox();
+  if (box === null) throw new Error("nothing is there to be pressed");
+  const point = { x: box.x + Math.min(60, box.width / 2), y: box.y + box.height / 2 };
+  const noticed = page.evaluate(() => new Promise<void>((resolve) => Object.assign(navigator, { vibrate: () => resolve() })));
+  const finger = await page.context().newCDPSession(page);
+  await finger.send("Input.dispatchTouchEvent", { type: "touchStart", touchPoints: [point] });
+  await noticed;
+  await finger.send("Input.dispatchTouchEvent", { type: "touchEnd", touchPoints: [] });
+  await finger.detach();
+}
+
 /** Signs out by the settings page. */
 export async function signOut(page: Page): Promise<void> {
   await page.goto("/settings");

@@ -1,16 +1,12 @@
 import { Person } from "../harness/person.js";
 import { expect, test } from "../harness/test.js";
-import { composer, entry, message, openConversation, send, signUp } from "../harness/ui.js";
+import { composer, entry, message, openConversation, send, signUp, timeline } from "../harness/ui.js";
 
 test("a group is made, renamed, joined, ruled and left", async ({ open, server }) => {
-  const ownerDevice = await open();
-  ownerDevice.tolerate(/status of 404.*GetConversation/); // what somebody hears who has left
-  const owner = await ownerDevice.tab();
+  const owner = await (await open()).tab();
   await signUp(owner, "Olive Owner");
   const pat = await Person.signUp(server.url, "Pat");
-  const guestDevice = await open();
-  guestDevice.tolerate(/status of 404.*GetConversation/); // and who was removed
-  const guest = await guestDevice.tab();
+  const guest = await (await open()).tab();
   const { username } = await signUp(guest, "Gus Guest");
 
   await owner.getByRole("button", { name: "New conversation" }).first().click();
@@ -40,6 +36,7 @@ test("a group is made, renamed, joined, ruled and left", async ({ open, server }
   await message(guest, "welcome").waitFor();
   await send(guest, "glad to be here");
   await message(owner, "glad to be here").waitFor();
+  expect(await timeline(owner).getByText("New messages").count(), "dividers before what came while one reads").toBe(0);
 
   await details.getByRole("button", { name: "More about Gus Guest" }).click();
   await owner.getByRole("menuitem", { name: "Make reader" }).click();

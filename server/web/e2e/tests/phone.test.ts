@@ -1,7 +1,7 @@
 import { phone } from "../harness/device.js";
 import { Person } from "../harness/person.js";
 import { expect, test } from "../harness/test.js";
-import { composer, conversations, entry, message, signUp, timeline } from "../harness/ui.js";
+import { composer, conversations, entry, longPress, message, signUp, timeline } from "../harness/ui.js";
 
 test("on a phone one pane is shown at a time, everything fits, and a finger can do it", async ({ open, server }) => {
   const page = await (await open(phone)).tab();
@@ -39,6 +39,31 @@ test("on a phone one pane is shown at a time, everything fits, and a finger can 
   await page.goBack();
   await entry(page, "Desk").waitFor();
   expect(await timeline(page).count()).toBe(0);
+});
+
+test("a finger that rests on a message opens its menu, again and again", async ({ open, server }) => {
+  const page = await (await open(phone)).tab();
+  const me = await signUp(page, "Thumb");
+  const friend = await Person.signUp(server.url, "Desk");
+  const conversation = await friend.direct(me);
+  await friend.send(conversation, "press me");
+  // So that it is above the menu, which comes from below.
+  for (let n = 0; n < 8; n++) await friend.send(conversation, `and many more, number ${n}`);
+  await entry(page, "Desk").tap();
+  const menu = page.getByRole("menu");
+  await longPress(page, message(page, "press me"));
+  await menu.waitFor();
+  // While it is open, and after it was closed.
+  for (const close of [false, true]) {
+    if (close) {
+      await page.keyboard.press("Escape");
+      await menu.waitFor({ state: "detached" });
+    }
+    await longPress(page, message(page, "press me"));
+    await menu.waitFor();
+    await menu.getByRole("menuitem", { name: "Reply" }).waitFor();
+  }
+  expect(await menu.count()).toBe(1);
 });
 
 test("on a wide screen list, conversation and details stand side by side", async ({ open, server }) => {

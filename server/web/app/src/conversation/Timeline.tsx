@@ -1,5 +1,5 @@
 import type { Conversation, Message, Timeline as TimelineOf, TimelineState } from "@natterjack/client";
-import { type ReactElement, type Ref, useImperativeHandle, useRef } from "react";
+import { type ReactElement, type Ref, useImperativeHandle, useLayoutEffect, useRef } from "react";
 import { Virtualizer, type VirtualizerHandle } from "virtua";
 import { explain, useObservable } from "../chat.ts";
 import { Badge } from "../ui/Badge.tsx";
@@ -12,6 +12,7 @@ import { MessageRow } from "./MessageRow.tsx";
 import { NewMessages } from "./NewMessages.tsx";
 import type { Row } from "./rows.ts";
 import styles from "./timeline.module.css";
+import { useDivider } from "./useDivider.ts";
 import { useOneEnd } from "./useOneEnd.ts";
 import { useReadMark } from "./useReadMark.ts";
 import { useRowFocus, useRows } from "./useRows.ts";
@@ -37,7 +38,7 @@ interface TimelineProps {
 
 /** The messages of a conversation. Only those in view are in the document, however many there are. */
 export function Timeline({ conversation, timeline, actions, startAt, ref }: TimelineProps) {
-  const state = useOneEnd(useObservable(timeline));
+  const [state, look] = useDivider(useOneEnd(useObservable(timeline)));
   const rows = useRows(state);
   const list = useRef<VirtualizerHandle>(null);
   const scroller = useRef<HTMLDivElement>(null);
@@ -54,6 +55,8 @@ export function Timeline({ conversation, timeline, actions, startAt, ref }: Time
     newestSeq: conversation.lastMessage?.seq ?? 0,
     moved,
   });
+  const { atEnd, current } = scroll;
+  useLayoutEffect(() => look({ atEnd, current, divided: rows.some((row) => row.kind === "new") }));
   const focus = useRowFocus(rows, { list, scroller });
   const { jumpTo, jumpToEnd } = scroll;
   useImperativeHandle(ref, () => ({ jumpTo, jumpToEnd, lastOwn: () => lastOwn(timeline.get().messages) }), [
@@ -158,18 +161,25 @@ function Between({ row, conversation, timeline, state }: BetweenProps) {
 function More({ state, load }: { state: TimelineState; load: () => void }) {
   return (
     <div className={styles.more}>
-      {state.error === undefined ? (
-        <Spinner label="Loading messages" />
-      ) : (
+      {state.error !== undefined ? (
         <>
           <span>{explain(state.error)}</span>
           <Button look="plain" icon="retry" onClick={load}>
             Try again
           </Button>
         </>
+      ) : isAway(state) ? (
+        <span>What was written here is not on this device. It comes with the network.</span>
+      ) : (
+        <Spinner label="Loading messages" />
       )}
     </div>
   );
+}
+
+/** Whether nothing is loaded, and nothing can be. */
+function isAway({ messages, hasOlder, loading }: TimelineState): boolean {
+  return hasOlder && loading === "none" && messages.every((message) => message.seq === 0);
 }
 
 function Waiting() {

@@ -1,5 +1,5 @@
 import type { Chat, Conversation as ConversationOf, Message, Timeline as TimelineOf } from "@natterjack/client";
-import { type KeyboardEvent, lazy, Suspense, useEffect, useMemo, useRef, useState } from "react";
+import { type KeyboardEvent, lazy, Suspense, useCallback, useEffect, useMemo, useRef, useState } from "react";
 import { explain, useChat, useConversation, useObservable } from "../chat.ts";
 import { paths } from "../paths.ts";
 import { Empty } from "../ui/Empty.tsx";
@@ -20,7 +20,9 @@ const EmojiPicker = lazy(() => import("./EmojiPicker.tsx"));
 const Find = lazy(() => import("./Find.tsx"));
 
 /** What is open above the conversation, at most one thing at a time. */
-type Overlay =
+type Overlay = { readonly key: number } & What;
+
+type What =
   | { readonly kind: "menu"; readonly message: Message; readonly at: Place }
   | { readonly kind: "info" | "delete"; readonly message: Message }
   | { readonly kind: "emoji"; readonly at: Place; readonly pick: (emoji: string) => void };
@@ -49,6 +51,7 @@ function Pane({ conversation, timeline, startAt }: PaneProps) {
   const composer = useRef<ComposerHandle>(null);
   const [writing, setWriting] = useState<Writing>({ kind: "new" });
   const [overlay, setOverlay] = useState<Overlay>();
+  const open = useCallback((what: What) => setOverlay((before) => ({ key: (before?.key ?? 0) + 1, ...what })), []);
   const [finding, setFinding] = useState(false);
   useStart(timeline, startAt, list, composer);
 
@@ -64,13 +67,13 @@ function Pane({ conversation, timeline, startAt }: PaneProps) {
     return {
       react,
       reply: (message) => write({ kind: "reply", message }),
-      openMenu: (message, at) => setOverlay({ kind: "menu", message, at }),
-      pickReaction: (message, at) => setOverlay({ kind: "emoji", at, pick: (emoji) => react(message, emoji, true) }),
+      openMenu: (message, at) => open({ kind: "menu", message, at }),
+      pickReaction: (message, at) => open({ kind: "emoji", at, pick: (emoji) => react(message, emoji, true) }),
       jumpTo: (seq) => list.current?.jumpTo(seq),
       retry: (message) => attempt(chat.retry(id, message.key)),
       discard: (message) => attempt(chat.discard(id, message.key)),
     };
-  }, [chat, id, write]);
+  }, [chat, id, write, open]);
 
   return (
     // biome-ignore lint/a11y/noStaticElementInteractions: what is typed anywhere goes to where text is written
@@ -91,17 +94,19 @@ function Pane({ conversation, timeline, startAt }: PaneProps) {
           const message = list.current?.lastOwn();
           if (message !== undefined) write({ kind: "edit", message });
         }}
-        onPickEmoji={(at) => setOverlay({ kind: "emoji", at, pick: (emoji) => composer.current?.insert(emoji) })}
+        onPickEmoji={(at) => open({ kind: "emoji", at, pick: (emoji) => composer.current?.insert(emoji) })}
       />
       <Suspense fallback={null}>
         {overlay !== undefined && (
           <Above
+            // One that is opened while another is still closing is not that one.
+            key={overlay.key}
             overlay={overlay}
             conversation={conversation}
             actions={actions}
             onWrite={write}
-            onOpen={setOverlay}
-            onClose={() => setOverlay((open) => (open === overlay ? undefined : open))}
+            onOpen={open}
+            onClose={() => setOverlay((now) => (now === overlay ? undefined : now))}
           />
         )}
       </Suspense>
@@ -114,7 +119,7 @@ interface AboveProps {
   conversation: ConversationOf;
   actions: RowActions;
   onWrite: (writing: Writing) => void;
-  onOpen: (overlay: Overlay) => void;
+  onOpen: (what: What) => void;
   onClose: () => void;
 }
 

@@ -1,4 +1,4 @@
-import { type MouseEvent, type PointerEvent, useEffect, useMemo, useRef } from "react";
+import { type MouseEvent, type PointerEvent, type TouchEvent, useEffect, useMemo, useRef } from "react";
 
 /** How long a finger rests before it means something else than a tap, in milliseconds. */
 const long = 450;
@@ -24,6 +24,7 @@ function menuHandlers(asked: (at: DOMPointReadOnly) => void) {
   let timer: ReturnType<typeof setTimeout> | undefined;
   let start = new DOMPointReadOnly();
   let held = false;
+  let lifted = false;
   const stop = () => {
     clearTimeout(timer);
     held = false;
@@ -43,8 +44,14 @@ function menuHandlers(asked: (at: DOMPointReadOnly) => void) {
       if (Math.hypot(event.clientX - start.x, event.clientY - start.y) > slack) stop();
     },
     onPointerUp() {
+      lifted = held;
       if (held) setTimeout(asked, 0, start);
       stop();
+    },
+    onTouchEnd(event: TouchEvent) {
+      // The browser may wait longer than this, and take it for a tap, which would close what opens.
+      if (lifted && event.cancelable) event.preventDefault();
+      lifted = false;
     },
     onPointerCancel: stop,
     onContextMenu(event: MouseEvent<HTMLElement>) {

@@ -35,6 +35,8 @@ export interface Scroll {
   readonly shift: boolean;
   /** The newest message is in view, and stays so. */
   readonly atEnd: boolean;
+  /** The newest message there is has been loaded. */
+  readonly current: boolean;
   /** The message that was jumped to a moment ago. */
   readonly litSeq: number | undefined;
   readonly jumpTo: (seq: number) => void;
@@ -109,13 +111,10 @@ export function useScroll({ list, scroller, seeking, timeline, state, rows, star
       aim(wanted);
       if (indexOf(wanted, latest.current.rows, latest.current.state) >= 0) return pursue();
       following.current = false;
-      // A load that was under way already may have been for another place: then it is asked for again.
-      for (let tries = 0; tries < 2; tries++) {
-        await load();
-        // By the state itself: it may be drawn later.
-        const state = timeline.get();
-        if (goal.current !== wanted || indexOf(wanted, rowsOfState(state), state) >= 0) return;
-      }
+      await load();
+      // By the state itself: it may be drawn later.
+      const state = timeline.get();
+      if (goal.current !== wanted || indexOf(wanted, rowsOfState(state), state) >= 0) return;
       // It was never in this conversation, or the load failed, which the state tells.
       aim(undefined);
       if (wanted === divider) toEnd();
@@ -137,6 +136,7 @@ export function useScroll({ list, scroller, seeking, timeline, state, rows, star
   return {
     shift,
     atEnd: atEnd && !state.hasNewer,
+    current: isCurrent(state, newestSeq),
     litSeq,
     jumpTo: useCallback((seq) => void seek({ kind: "seq", seq }, () => timeline.jumpTo(seq)), [seek, timeline]),
     jumpToEnd: useCallback(() => void seek({ kind: "end" }, () => timeline.jumpToNewest()), [seek, timeline]),

@@ -23,8 +23,15 @@ async function open() {
       const event = new PointerEvent(type, { bubbles: true, cancelable: true, pointerType: "touch", isPrimary: true, ...more });
       place.querySelector(at)?.dispatchEvent(event);
     });
+  /** Ends a touch; the answer is whether the browser would take it for a tap. */
+  const lift = async () => {
+    await on("pointerup");
+    const event = new Event("touchend", { bubbles: true, cancelable: true });
+    await act(async () => void place.querySelector("p")?.dispatchEvent(event));
+    return !event.defaultPrevented;
+  };
   const wait = (ms: number) => act(() => vi.advanceTimersByTimeAsync(ms));
-  return { asked, on, wait };
+  return { asked, on, lift, wait };
 }
 
 it("a finger that rests asks for it, once it is up", async () => {
@@ -36,6 +43,15 @@ it("a finger that rests asks for it, once it is up", async () => {
   await on("pointerup");
   await wait(0);
   expect(asked.mock.calls.map(([{ x, y }]) => [x, y])).toEqual([[20, 30]]);
+});
+
+it("a finger that rested does not tap as well, and the next one may", async () => {
+  const { on, lift, wait } = await open();
+  await on("pointerdown");
+  await wait(460);
+  expect(await lift()).toBe(false);
+  await on("pointerdown");
+  expect(await lift()).toBe(true);
 });
 
 it.each<[string, (on: Awaited<ReturnType<typeof open>>["on"]) => Promise<void>, number]>([
