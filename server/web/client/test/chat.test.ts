@@ -4,7 +4,7 @@ import { Server } from "./server.js";
 import { until } from "./until.js";
 
 test("two talk, read, edit, react and delete, and both see the same", async () => {
-  const server = await Server.start();
+  const server = await Server.forTest();
   const alice = await join(server, "alice");
   const bob = await join(server, "bob");
 

@@ -9,7 +9,7 @@ function roles(chat: Chat, id: string): Record<string, string> {
 }
 
 test("a group is made, named, filled and emptied, and everybody sees it as it happens", async () => {
-  const server = await Server.start();
+  const server = await Server.forTest();
   const [alice, bob, carol] = [await join(server, "alice"), await join(server, "bob"), await join(server, "carol")];
   const id = await alice.createGroup("Pond", [idOf(bob)]);
   await conversation(bob, id, (c) => c.title === "Pond" && c.role === "member" && c.memberCount === 2);
@@ -47,7 +47,7 @@ test("a group is made, named, filled and emptied, and everybody sees it as it ha
 });
 
 test("what can't be done is refused with a reason, and a message that is refused can be given up", async () => {
-  const server = await Server.start();
+  const server = await Server.forTest();
   const [alice, bob] = [await join(server, "alice"), await join(server, "bob")];
   const id = await alice.createGroup("Pond", []);
   await alice.addMembers(id, [idOf(bob)], "reader");

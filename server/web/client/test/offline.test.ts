@@ -16,7 +16,7 @@ async function inBrowser(server: { readonly url: string }, username: string) {
 }
 
 test("what is written without a server waits, survives a reload, and is sent once and in order", async () => {
-  const server = await Server.start();
+  const server = await Server.forTest();
   const { browser, chat: alice } = await inBrowser(server, "alice");
   const bob = await join(server, "bob");
   const id = await alice.openDirect(idOf(bob));
@@ -54,7 +54,7 @@ test("what is written without a server waits, survives a reload, and is sent onc
 });
 
 test("what is written when the network has just gone is queued, though the connection has not noticed", async () => {
-  const server = await Server.start();
+  const server = await Server.forTest();
   const proxy = await TroubleProxy.start(server.url);
   const { browser, chat: alice } = await inBrowser(proxy, "alice");
   const bob = await join(server, "bob");
@@ -69,7 +69,7 @@ test("what is written when the network has just gone is queued, though the conne
 });
 
 test("what was loaded is readable without a server", async () => {
-  const server = await Server.start();
+  const server = await Server.forTest();
   const { browser, chat: alice } = await inBrowser(server, "alice");
   const bob = await join(server, "bob");
   const id = await alice.openDirect(idOf(bob));
@@ -87,7 +87,7 @@ test("what was loaded is readable without a server", async () => {
 });
 
 test("a server that is killed while messages are on their way loses none and doubles none", async () => {
-  const server = await Server.start();
+  const server = await Server.forTest();
   const { chat: alice } = await inBrowser(server, "alice");
   const bob = await join(server, "bob");
   const id = await alice.openDirect(idOf(bob));
@@ -114,7 +114,7 @@ test("a server that is killed while messages are on their way loses none and dou
 });
 
 test("a store that lost its end gets the messages of the last day again", async () => {
-  const server = await Server.start();
+  const server = await Server.forTest();
   const { chat: alice } = await inBrowser(server, "alice");
   const bob = await join(server, "bob");
   const id = await alice.openDirect(idOf(bob));

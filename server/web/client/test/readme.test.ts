@@ -23,7 +23,7 @@ test("the README shows the examples that are tested here", () => {
 });
 
 test("hello says hello, and comes back when it was read", async () => {
-  const server = await Server.start();
+  const server = await Server.forTest();
   await (await join(server, "alice")).close();
   const bob = await join(server, "bob");
   const alice = open(server);
@@ -34,7 +34,7 @@ test("hello says hello, and comes back when it was read", async () => {
 });
 
 test("echo answers what it is told", async () => {
-  const server = await Server.start();
+  const server = await Server.forTest();
   await join(server, "echo").then((chat) => chat.close());
   const stop = await echo(server.url);
   onTestFinished(stop);
@@ -53,7 +53,7 @@ function List({ chat }: { chat: Chat }) {
 }
 
 test("a component shows the conversations", async () => {
-  const server = await Server.start();
+  const server = await Server.forTest();
   const [alice, bob] = [await join(server, "alice"), await join(server, "bob")];
   const id = await alice.openDirect(idOf(bob));
   await conversation(alice, id, (c) => c.title === "BOB");
@@ -61,7 +61,7 @@ test("a component shows the conversations", async () => {
 });
 
 test("the generated client streams over a WebSocket", async () => {
-  const server = await Server.start();
+  const server = await Server.forTest();
   const wire = createWire({ network: nodeNetwork(server.url), inMemory: true });
   onTestFinished(() => wire.close());
   await wire.session.signUp({ username: "alice", password });

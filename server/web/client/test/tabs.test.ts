@@ -24,7 +24,7 @@ async function twoTabs(server: Server) {
 }
 
 test("two tabs have one connection, and show the same", async () => {
-  const server = await Server.start();
+  const server = await Server.forTest();
   const { browser, first, second, bob, id } = await twoTabs(server);
   const a = await timeline(first, id);
   const b = await timeline(second, id);
@@ -49,7 +49,7 @@ test("two tabs have one connection, and show the same", async () => {
 });
 
 test("the next tab takes over when the first one closes, and nothing is missed", async () => {
-  const server = await Server.start();
+  const server = await Server.forTest();
   const { browser, first, second, bob, id } = await twoTabs(server);
   const b = await timeline(second, id);
   const arrived: string[] = [];
@@ -75,7 +75,7 @@ test("the next tab takes over when the first one closes, and nothing is missed",
 });
 
 test("what a tab kept and could not tell any more is sent when it has gone", async () => {
-  const server = await Server.start();
+  const server = await Server.forTest();
   const { browser, first, second, bob, id } = await twoTabs(server);
   const b = await timeline(bob, id);
   // As if it had been killed between the two.
@@ -89,7 +89,7 @@ test("what a tab kept and could not tell any more is sent when it has gone", asy
 });
 
 test("a connection that the server has ended for good can be asked for again, from any tab", async () => {
-  const server = await Server.start();
+  const server = await Server.forTest();
   const browser = new Browser(server);
   const real = nodeNetwork(server.url);
   const superseding = createRouterTransport(({ service }) => {
@@ -116,7 +116,7 @@ test("a connection that the server has ended for good can be asked for again, fr
 });
 
 test("signing out in one tab signs out all, and leaves nothing behind", async () => {
-  const server = await Server.start();
+  const server = await Server.forTest();
   const { browser, first, second, bob, id } = await twoTabs(server);
   await bob.send(id, "secret");
   await conversation(second, id, (c) => c.unread === 1);
@@ -135,7 +135,7 @@ test("signing out in one tab signs out all, and leaves nothing behind", async ()
 });
 
 test("a session that is revoked elsewhere ends here with its reason", async () => {
-  const server = await Server.start();
+  const server = await Server.forTest();
   const { first, second } = await twoTabs(server);
   const elsewhere = open(server);
   await elsewhere.signIn({ username: "alice", password });

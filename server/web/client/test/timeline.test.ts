@@ -17,7 +17,7 @@ function seqOf(t: Timeline, content: string): number {
 }
 
 test("a long timeline is read piece by piece, in both directions, and stays current wherever it stands", async () => {
-  const server = await Server.start();
+  const server = await Server.forTest();
   const [alice, bob] = [await join(server, "alice"), await join(server, "bob")];
   const id = await alice.openDirect(idOf(bob));
   await say(alice, id, count(230));
@@ -65,7 +65,7 @@ test("a long timeline is read piece by piece, in both directions, and stays curr
 });
 
 test("a timeline that was kept is shown at once, and what was missed is fetched", async () => {
-  const server = await Server.start();
+  const server = await Server.forTest();
   const browser = new Browser(server);
   const bob = browser.open();
   await bob.signUp({ username: "bob", password: "correct horse" });
@@ -88,7 +88,7 @@ test("a timeline that was kept is shown at once, and what was missed is fetched"
 });
 
 test("a load that fails is told, and made good when the server is back", async () => {
-  const server = await Server.start();
+  const server = await Server.forTest();
   const [alice, bob] = [await join(server, "alice"), await join(server, "bob")];
   const id = await alice.openDirect(idOf(bob));
   await say(alice, id, count(60));
