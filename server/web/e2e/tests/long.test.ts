@@ -44,22 +44,29 @@ async function jumpToNewest(page: Page): Promise<void> {
   await page.getByRole("button", { name: /Jump to the newest message/ }).click();
 }
 
-/** The number of the first entry of which something is in view. */
-function firstSeen(page: Page): Promise<number> {
+/** The first entry of which something is in view, and how far its end is below the upper edge of the log, in pixels. */
+function firstInView(page: Page): Promise<{ entry: number; y: number }> {
   return timeline(page).evaluate((log) => {
     const top = log.getBoundingClientRect().top;
-    const rows = [...log.querySelectorAll("article")].filter((row) => row.getBoundingClientRect().bottom > top);
-    return Number(/entry (\d+)\./.exec(rows[0]?.textContent ?? "")?.[1]);
+    const row = [...log.querySelectorAll("article")].find((row) => row.getBoundingClientRect().bottom > top);
+    return {
+      entry: Number(/entry (\d+)\./.exec(row?.textContent ?? "")?.[1]),
+      y: (row?.getBoundingClientRect().bottom ?? 0) - top,
+    };
   });
 }
 
-/** As {@link firstSeen}, once nothing moves any more. */
+async function firstSeen(page: Page): Promise<number> {
+  return (await firstInView(page)).entry;
+}
+
+/** As {@link firstSeen}, once nothing moves any more: a wheel's turn ends smoothly. */
 async function settled(page: Page): Promise<number> {
-  for (let before = await firstSeen(page), same = 0; ; ) {
+  for (let before = await firstInView(page), same = 0; ; ) {
     await page.evaluate(() => new Promise((resolve) => requestAnimationFrame(() => requestAnimationFrame(resolve))));
-    const now = await firstSeen(page);
-    same = now === before ? same + 1 : 0;
-    if (same === 3) return now;
+    const now = await firstInView(page);
+    same = now.entry === before.entry && now.y === before.y ? same + 1 : 0;
+    if (same === 5) return now.entry;
     before = now;
   }
 }
