@@ -72,7 +72,14 @@ func BenchmarkFanout(b *testing.B) {
 			progress := make(chan struct{}, streams)
 			const window = 1000
 			for i := range streams {
-				s, err := h.Open(Options{Caller: caller(chat.UserID(i + 1))})
+				woken := make(chan struct{}, 1)
+				wake := func() {
+					select {
+					case woken <- struct{}{}:
+					default:
+					}
+				}
+				s, err := h.Open(Options{Caller: caller(chat.UserID(i + 1)), Wake: wake})
 				if err != nil {
 					b.Fatal(err)
 				}
@@ -82,7 +89,8 @@ func BenchmarkFanout(b *testing.B) {
 					defer s.Close()
 					var buf []*Frame
 					for taken := 0; taken < b.N; {
-						buf, _ = s.Next(context.Background(), buf)
+						<-woken
+						buf, _ = s.Take(buf)
 						before := taken
 						taken += len(buf)
 						if taken/window > before/window {

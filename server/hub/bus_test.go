@@ -1,7 +1,6 @@
 package hub
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -266,7 +265,7 @@ func readAll(s *Stream) []*Frame {
 	var all, buf []*Frame
 	var err error
 	for {
-		buf, err = s.Next(context.Background(), buf)
+		buf, err = next(s, buf)
 		all = append(all, slices.Clone(buf)...)
 		if errors.Is(err, ErrClosed) {
 			return all

@@ -341,14 +341,30 @@ func limited(change func(*Limits)) func(*Config) {
 	return func(c *Config) { change(&c.Limits) }
 }
 
-// open opens a stream that is closed at the end of the test.
+// woken has a channel for each stream of open, which holds an element while there may be something to take.
+var woken sync.Map
+
+// open opens a stream that is closed at the end of the test. Unless o says what wakes its writer, next can wait for it.
 func open(t tb, h *Hub, o Options) *Stream {
 	t.Helper()
+	wake := make(chan struct{}, 1)
+	if o.Wake == nil {
+		o.Wake = func() {
+			select {
+			case wake <- struct{}{}:
+			default:
+			}
+		}
+	}
 	s, err := h.Open(o)
 	if err != nil {
 		t.Fatalf("Open: %v", err)
 	}
-	t.Cleanup(s.Close)
+	woken.Store(s, wake)
+	t.Cleanup(func() {
+		woken.Delete(s)
+		s.Close()
+	})
 	return s
 }
 
@@ -391,10 +407,21 @@ func wantTaken(t *testing.T, s *Stream, want string) {
 	}
 }
 
+// next waits until something is queued for a stream of open, and takes it.
+func next(s *Stream, buf []*Frame) ([]*Frame, error) {
+	for {
+		if got, err := s.Take(buf); len(got) > 0 || err != nil {
+			return got, err
+		}
+		wake, _ := woken.Load(s)
+		<-wake.(chan struct{})
+	}
+}
+
 // wantNext fails unless exactly that comes next, however long it takes.
 func wantNext(t *testing.T, s *Stream, want string) {
 	t.Helper()
-	got, err := s.Next(t.Context(), nil)
+	got, err := next(s, nil)
 	synctest.Wait()
 	got = append(got, taken(s)...)
 	if err != nil || short(got) != want {

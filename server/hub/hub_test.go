@@ -261,36 +261,55 @@ func TestCheckpointIsHeldBackWhileSomethingIsOwed(t *testing.T) {
 	})
 }
 
-func TestNextWaitsAndEnds(t *testing.T) {
+func TestTheWriterIsWokenForWhatItTakesUntilTheEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := startHub(t, newMemoryLog(), nil)
 		synctest.Wait()
-		s := live(t, h, alice)
-		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
-		defer cancel()
-		if _, err := s.Next(ctx, nil); !errors.Is(err, context.DeadlineExceeded) {
-			t.Fatalf("Next on a silent stream: %v", err)
+		woken := 0
+		s := open(t, h, Options{Caller: caller(alice), Device: "phone", Wake: func() { woken++ }})
+		s.Live(nil)
+		wantWoken := func(why string, do func()) {
+			t.Helper()
+			if got, err := s.Take(nil); err != nil || len(got) > 0 {
+				t.Fatalf("Take on a silent stream = %q, %v", short(got), err)
+			}
+			before := woken
+			if do(); woken == before {
+				t.Fatalf("the writer isn't woken for %s", why)
+			}
 		}
-		go func() {
-			time.Sleep(time.Second)
-			s.Reply(NewFrame(h.encoder, []byte("ack\n")))
-		}()
+		wantWoken("a reply", func() { s.Reply(NewFrame(h.encoder, []byte("ack\n"))) })
 		buf := make([]*Frame, 3)
-		got, err := s.Next(t.Context(), buf)
+		got, err := s.Take(buf)
 		if err != nil || short(got) != "ack" || &got[0] != &buf[0] {
-			t.Fatalf("Next = %q, %v", short(got), err)
+			t.Fatalf("Take = %q, %v", short(got), err)
 		}
-		go s.End(GoodbyeIdle, time.Second)
-		if got, err = s.Next(t.Context(), nil); err != nil || short(got) != "goodbye 6 1000000000" {
-			t.Fatalf("Next = %q, %v", short(got), err)
+		wantWoken("the end", func() { s.End(GoodbyeIdle, time.Second) })
+		if got, err = s.Take(nil); err != nil || short(got) != "goodbye 6 1000000000" {
+			t.Fatalf("Take = %q, %v", short(got), err)
 		}
-		if _, err = s.Next(t.Context(), nil); !errors.Is(err, ErrClosed) {
-			t.Fatalf("Next after the goodbye: %v", err)
+		if _, err = s.Take(nil); !errors.Is(err, ErrClosed) {
+			t.Fatalf("Take after the goodbye: %v", err)
 		}
 		s.Close()
 		s.Close()
-		if _, err = s.Next(t.Context(), nil); !errors.Is(err, ErrClosed) {
-			t.Fatalf("Next after Close: %v", err)
+		if _, err = s.Take(nil); !errors.Is(err, ErrClosed) {
+			t.Fatalf("Take after Close: %v", err)
+		}
+	})
+}
+
+func TestTheWriterIsWokenForAClose(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := startHub(t, newMemoryLog(), nil)
+		synctest.Wait()
+		woken := false
+		s := open(t, h, Options{Caller: caller(alice), Device: "phone", Wake: func() { woken = true }})
+		if s.Close(); !woken {
+			t.Error("a writer that is to end doesn't hear of it")
+		}
+		if _, err := s.Take(nil); !errors.Is(err, ErrClosed) {
+			t.Errorf("Take after Close: %v", err)
 		}
 	})
 }

@@ -11,7 +11,7 @@ import (
 // What waits for the writer of a stream. The methods here are called with the stream's lock held, except deliver, take, tooSlow, join and leave.
 //
 // From a quarter of the limits on, typing is dropped and receipts and presence are kept only in their newest form. Past the limits,
-// the durable frames of a conversation are no longer kept: the client is owed a resync, which Next gives after all that is queued.
+// the durable frames of a conversation are no longer kept: the client is owed a resync, which Take gives after all that is queued.
 
 // catchup is what a stream needs until it is live.
 type catchup struct {
@@ -112,7 +112,7 @@ func (s *Stream) deliverPending(f *Frame) outcome {
 }
 
 // deliverLatest queues a frame that stands for all older ones with its key. As soon as one had to be kept back, later ones are too, until
-// Next has taken them: none overtakes another.
+// Take has taken them: none overtakes another.
 func (s *Stream) deliverLatest(f *Frame) outcome {
 	if !s.busy() {
 		s.append(f)
@@ -141,13 +141,8 @@ func (s *Stream) append(f *Frame) {
 
 // signal wakes the writer.
 func (s *Stream) signal() {
-	if s.notify != nil {
-		s.notify()
-		return
-	}
-	select {
-	case s.wake <- struct{}{}:
-	default:
+	if s.wake != nil {
+		s.wake()
 	}
 }
 

@@ -19,10 +19,7 @@ import (
 func (h *Hub) Open(o Options) (*Stream, error) {
 	s := &Stream{
 		hub: h, id: rand.Uint64(), caller: o.Caller, device: deviceKey(o), attempt: o.Attempt,
-		notify: o.Wake, done: make(chan struct{}), catchup: &catchup{},
-	}
-	if o.Wake == nil {
-		s.wake = make(chan struct{}, 1)
+		wake: o.Wake, done: make(chan struct{}), catchup: &catchup{},
 	}
 	older, err := h.register(s)
 	if err != nil {

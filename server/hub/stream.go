@@ -19,8 +19,8 @@ var ErrSuperseded = errors.New("hub: a newer stream of the device is open")
 // Stream is the sending side of one client's connection: what the hub has for it, bounded and in order.
 //
 // Life: [Hub.Open] registers it; [Stream.Attach] joins conversations; [Stream.Emit] sends what the client missed; [Stream.Live] lets
-// through what has happened meanwhile; [Stream.Close] ends it and has to be called in any case. One goroutine at a time, the writer, calls Next or
-// Take; at most one at a time calls Emit. All other methods may be called at any time from anywhere.
+// through what has happened meanwhile; [Stream.Close] ends it and has to be called in any case. One goroutine at a time, the writer, calls Take;
+// at most one at a time calls Emit. All other methods may be called at any time from anywhere.
 type Stream struct {
 	hub     *Hub
 	id      uint64
@@ -29,12 +29,11 @@ type Stream struct {
 	attempt uint64
 	opened  time.Time
 
-	wake   chan struct{} // 1: something waits for Next
-	notify func()        // Options.Wake; nil: wake is used
-	done   chan struct{} // closed when the stream ends
+	wake func()        // Options.Wake
+	done chan struct{} // closed when the stream ends
 
 	mu     sync.Mutex // guards what follows
-	queue  []*Frame   // what Next takes
+	queue  []*Frame   // what Take takes
 	bytes  int        // of the pieces in queue
 	reason GoodbyeReason
 	// ended: nothing is added any more. goodbye, unless nil, still has to be taken.
@@ -47,7 +46,7 @@ type Stream struct {
 	floors     map[chat.ConversationID]chat.Seq
 	floorsTill time.Time
 
-	room          chan struct{} // 1, made by an Emit that waits: Next has made room
+	room          chan struct{} // 1, made by an Emit that waits: Take has made room
 	conversations []chat.ConversationID
 	watched       []chat.UserID
 	// untold are the watched users of whom nothing was said yet; nil once Present was called.
@@ -65,8 +64,8 @@ type Options struct {
 	Device string
 	// Attempt counts the device's connections; the highest wins. 0: as if it were the newest.
 	Attempt uint64
-	// Wake, if set, is called whenever there may be something for [Stream.Take]: for a writer that doesn't wait in Next. It is called with the
-	// stream's lock held, from anywhere and also before Open returns, so it must not wait or call the stream.
+	// Wake, if set, is called whenever there may be something for [Stream.Take]: with the stream's lock held, from anywhere and also before Open
+	// returns, so it must not wait or call the stream.
 	Wake func()
 }
 
@@ -76,7 +75,7 @@ func (s *Stream) ID() uint64 { return s.id }
 // Caller returns whose stream it is.
 func (s *Stream) Caller() chat.Caller { return s.caller }
 
-// Done returns a channel that is closed when the stream ends, by Close or by the hub. The writer goes on until Next returns ErrClosed.
+// Done returns a channel that is closed when the stream ends, by Close or by the hub. The writer goes on until Take returns ErrClosed.
 func (s *Stream) Done() <-chan struct{} { return s.done }
 
 // Reason returns why the hub, or End, has ended the stream; 0 while it hasn't.
@@ -179,24 +178,8 @@ func (s *Stream) Checkpoint(build func(chat.Positions) *Frame) bool {
 	return true
 }
 
-// Next waits, for a stream without Options.Wake, until something is queued and appends all of it to buf[:0]; the frames are shared and not to be changed. After the goodbye,
-// or at once after Close, it returns ErrClosed; when ctx ends, its error.
-func (s *Stream) Next(ctx context.Context, buf []*Frame) ([]*Frame, error) {
-	buf = buf[:0]
-	for {
-		buf, err := s.Take(buf)
-		if len(buf) > 0 || err != nil {
-			return buf, err
-		}
-		select {
-		case <-s.wake:
-		case <-ctx.Done():
-			return buf, ctx.Err()
-		}
-	}
-}
-
-// Take is Next for a writer that doesn't wait: where nothing is queued it returns nothing.
+// Take appends all that is queued to buf[:0], and returns nothing where nothing is; the frames are shared and not to be changed. After the
+// goodbye, or at once after Close, it returns ErrClosed.
 func (s *Stream) Take(buf []*Frame) ([]*Frame, error) {
 	buf, over := s.take(buf[:0])
 	if len(buf) == 0 && over {

@@ -31,9 +31,9 @@ type wire interface {
 
 // session is one stream of a client, whatever carries it.
 //
-// Goroutines. On a Stream the handler's own reads (stream_requests.go), and one more writes while there is something to write: a stream that is silent
-// has none, and saves its stack. On a Subscribe the handler's own writes. One more catches the client up and ends then. A timer looks
-// after time. Whichever of them ends the session, it does so through end or stop, and run waits for all.
+// Goroutines. On a Stream the handler's own reads (stream_requests.go); on a Subscribe it waits. One more writes while there is something to write: a
+// stream that is silent has none, and saves its stack. One more catches the client up and ends then. A timer looks after time. Whichever of
+// them ends the session, it does so through end or stop, and run waits for all.
 type session struct {
 	server  *Server
 	wire    wire
@@ -98,11 +98,7 @@ func (ss *session) open(ctx context.Context, o *opening) (live bool, err error) 
 	if o.positions, err = positions(o.hello.GetPositions(), "hello.positions"); err != nil {
 		return false, ss.refuse(hub.GoodbyeProtocolError, err)
 	}
-	options := hub.Options{Caller: ss.caller, Device: o.hello.GetDeviceId(), Attempt: o.hello.GetAttempt()}
-	if ss.talks {
-		options.Wake = ss.wake
-	}
-	stream, err := s.hub.Open(options)
+	stream, err := s.hub.Open(hub.Options{Caller: ss.caller, Device: o.hello.GetDeviceId(), Attempt: o.hello.GetAttempt(), Wake: ss.wake})
 	switch {
 	case errors.Is(err, hub.ErrSuperseded):
 		return false, ss.refuse(hub.GoodbyeSuperseded, nil)
@@ -152,23 +148,21 @@ func (ss *session) converse(ctx context.Context, o *opening) (clean bool) {
 		ss.guarded(ctx, func() { ss.catchUp(ctx, o) })
 	})
 	ss.startClock(o.expires)
+	go ss.write(ctx)
 	if ss.talks {
-		go ss.write(ctx)
 		clean = ss.listen(ctx, caughtUp)
 	} else {
-		ss.guarded(ctx, func() { ss.writeSteadily(ctx) })
+		<-ctx.Done() // the client has gone, or the last writer
 	}
 	if clean {
 		<-ss.stream.Done() // the writer closes it when all is said
 	}
 	ss.stop()
 	others.Wait()
-	if ss.talks {
-		if ss.stream.Reason() == 0 {
-			ss.stream.Close() // nobody is there to hear more
-		}
-		<-ss.written
+	if ss.stream.Reason() == 0 {
+		ss.stream.Close() // nobody is there to hear more
 	}
+	<-ss.written
 	ss.mu.Lock()
 	ss.over = true
 	ss.timer.Stop()
@@ -368,34 +362,11 @@ func (ss *session) writeAll(ctx context.Context) (last bool) {
 		if ss.flush(ctx, ss.waiting) != nil {
 			return true // the client has gone, or was told to go
 		}
-		ss.waiting = emptied(ss.waiting)
-	}
-}
-
-// writeSteadily does what write does, and waits for more until the stream's end.
-func (ss *session) writeSteadily(ctx context.Context) {
-	defer ss.stop()
-	defer ss.stream.Close()
-	var waiting []*hub.Frame
-	for {
-		var err error
-		if waiting, err = ss.stream.Next(ctx, waiting); err != nil {
-			return
+		clear(ss.waiting)
+		if cap(ss.waiting) > idleFrames {
+			ss.waiting = nil // a burst is over
 		}
-		if ss.flush(ctx, waiting) != nil {
-			return
-		}
-		waiting = emptied(waiting)
 	}
-}
-
-// emptied gives back what a burst has left.
-func emptied(frames []*hub.Frame) []*hub.Frame {
-	clear(frames)
-	if cap(frames) > idleFrames {
-		return nil
-	}
-	return frames
 }
 
 // flush sends frames, joined as far as they may be. io.EOF: the client asked for the end.
