@@ -21,26 +21,6 @@ if [ "${1:-}" = --fonts ] && command -v dpkg >/dev/null && ! dpkg -s $fonts >/de
   packages="$packages $fonts"
 fi
 
-if [ "$packages" ]; then
-  if ! command -v apt-get >/dev/null; then
-    echo "install Chromium with this system's package manager, or name it in CHROMIUM; missing (by the names of Debian): $packages" >&2
-    exit 1
-  fi
-  as_root=
-  if [ "$(id -u)" != 0 ]; then
-    as_root="sudo -n"
-    if ! $as_root true 2>/dev/null; then
-      echo "as root: apt-get install $packages" >&2
-      exit 1
-    fi
-  fi
-  log=$(mktemp)
-  # shellcheck disable=SC2086 # a list of words
-  if ! { $as_root apt-get update && $as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends $packages; } >"$log" 2>&1; then
-    cat "$log" >&2
-    exit 1
-  fi
-  rm -f "$log"
-fi
-
+# shellcheck disable=SC2086 # a list of words
+[ -z "$packages" ] || "$(dirname "$0")/apt.sh" $packages
 echo "${CHROMIUM:-$(find_chromium)}"
