@@ -148,15 +148,19 @@ func postgresFaults() []fault {
 		{"cut a node off from PostgreSQL", cut((*Proxy).Refuse)},
 		{"silence between a node and PostgreSQL", cut((*Proxy).Silence)},
 		{"slow wire to PostgreSQL", func(c *crew) time.Time {
-			p := c.in.Nodes[c.anyNode()].Database
-			p.Set(func() Wire { return Wire{Slice: 7, Delay: 2 * time.Millisecond} })
-			p.CutAll()
-			c.while(time.Second)
-			p.Set(func() Wire { return Wire{} })
-			p.CutAll()
-			return time.Now()
+			return c.wired(c.in.Nodes[c.anyNode()].Database, time.Second, func() Wire { return Wire{Slice: 7, Delay: 2 * time.Millisecond} })
 		}},
 	}
+}
+
+// wired lets all connections through a proxy begin anew on such wires, for some time.
+func (c *crew) wired(p *Proxy, lasts time.Duration, wire func() Wire) time.Time {
+	p.Set(wire)
+	p.CutAll()
+	c.while(lasts)
+	p.Set(func() Wire { return Wire{} })
+	p.CutAll()
+	return time.Now()
 }
 
 func redisFaults() []fault {
@@ -200,13 +204,7 @@ func redisFaults() []fault {
 		{"cut a node off from Redis", cut((*Proxy).Refuse)},
 		{"silence between a node and Redis", cut((*Proxy).Silence)},
 		{"slow wire to Redis", func(c *crew) time.Time {
-			p := c.in.Nodes[c.anyNode()].Redis
-			p.Set(func() Wire { return Wire{Slice: 7, Delay: 5 * time.Millisecond} })
-			p.CutAll()
-			c.while(time.Second)
-			p.Set(func() Wire { return Wire{} })
-			p.CutAll()
-			return time.Now()
+			return c.wired(c.in.Nodes[c.anyNode()].Redis, time.Second, func() Wire { return Wire{Slice: 7, Delay: 5 * time.Millisecond} })
 		}},
 	}
 }
@@ -224,16 +222,10 @@ func wireFaults() []fault {
 			return time.Now()
 		}},
 		{"bad wire to clients", func(c *crew) time.Time {
-			p := c.in.Nodes[c.anyNode()].Clients
 			random := rand.New(rand.NewPCG(c.random.Uint64(), 3))
-			p.Set(func() Wire {
+			return c.wired(c.in.Nodes[c.anyNode()].Clients, 2*time.Second, func() Wire {
 				return Wire{CutUp: 4000 + random.Int64N(20_000), CutDown: 10_000 + random.Int64N(60_000), Slice: 1 + random.IntN(7)}
 			})
-			p.CutAll()
-			c.while(2 * time.Second)
-			p.Set(func() Wire { return Wire{} })
-			p.CutAll()
-			return time.Now()
 		}},
 		{"cut all clients", func(c *crew) time.Time {
 			for _, n := range c.in.Nodes {
