@@ -8,6 +8,7 @@ import { Avatar } from "../ui/Avatar.tsx";
 import { Confirm } from "../ui/Confirm.tsx";
 import { SearchField } from "../ui/Field.tsx";
 import { MenuButton, type MenuItem } from "../ui/Menu.tsx";
+import { Names } from "../ui/Names.tsx";
 import { Spinner } from "../ui/Spinner.tsx";
 import { toast } from "../ui/toasts.ts";
 import styles from "./details.module.css";
@@ -56,13 +57,7 @@ function MemberRow({ member, conversation: c, watch }: { member: Member; convers
   return (
     <li className={styles.member}>
       <Avatar id={user.id} name={user.displayName} url={user.avatarUrl} size={40} presence={presence.state} />
-      <span className={styles.names}>
-        <bdi>{user.displayName}</bdi>
-        <span>
-          @{user.username}
-          {self && " (you)"}
-        </span>
-      </span>
+      <Names user={user} self={self} />
       {role !== "member" && <span className={styles.role}>{roleNames[role]}</span>}
       {!self && <MenuButton label={`More about ${user.displayName}`} items={items} />}
       {removing && <Remove member={member} conversation={c} onClose={() => setRemoving(false)} />}

@@ -4,6 +4,7 @@ import { useAccount, useChat, useObservable } from "../chat.ts";
 import { Avatar } from "../ui/Avatar.tsx";
 import { SearchField } from "../ui/Field.tsx";
 import { Icon } from "../ui/Icon.tsx";
+import { Names } from "../ui/Names.tsx";
 import { Spinner } from "../ui/Spinner.tsx";
 import styles from "./picker.module.css";
 import { usePeople } from "./useSearch.ts";
@@ -56,10 +57,7 @@ function Person({ user, chosen, onChoose }: { user: User; chosen: boolean | unde
   return (
     <button type="button" className={styles.person} aria-pressed={chosen} onClick={onChoose}>
       <Avatar id={user.id} name={user.displayName} url={user.avatarUrl} size={40} />
-      <span className={styles.names}>
-        <bdi>{user.displayName}</bdi>
-        <span>@{user.username}</span>
-      </span>
+      <Names user={user} />
       {chosen === true && <Icon name="check" />}
     </button>
   );
