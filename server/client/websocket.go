@@ -23,9 +23,6 @@ import (
 	"github.com/natterjack-chat/natterjack/server/internal/envelope"
 )
 
-// webSocketProtocol is the subprotocol to ask for.
-const webSocketProtocol = "natterjack.chat.v1.proto"
-
 // maxResponseBytes bounds what a server may say at once. It sends far less; see the limits in api/README.md.
 const maxResponseBytes = 16 << 20
 
@@ -83,7 +80,7 @@ func (t *webSocketTransport) handshake(ctx context.Context) (io.ReadWriteCloser,
 	key := base64.StdEncoding.EncodeToString(nonce[:])
 	r.Header = http.Header{
 		"Connection": {"Upgrade"}, "Upgrade": {"websocket"}, "Sec-Websocket-Version": {"13"},
-		"Sec-Websocket-Key": {key}, "Sec-Websocket-Protocol": {webSocketProtocol},
+		"Sec-Websocket-Key": {key}, "Sec-Websocket-Protocol": {envelope.Subprotocol},
 	}
 	res, err := t.http.Do(r)
 	if err != nil {
@@ -94,7 +91,7 @@ func (t *webSocketTransport) handshake(ctx context.Context) (io.ReadWriteCloser,
 		defer func() { _ = res.Body.Close() }()
 		return nil, refused(res)
 	}
-	if res.Header.Get("Sec-Websocket-Accept") != envelope.AcceptKey(key) || res.Header.Get("Sec-Websocket-Protocol") != webSocketProtocol {
+	if res.Header.Get("Sec-Websocket-Accept") != envelope.AcceptKey(key) || res.Header.Get("Sec-Websocket-Protocol") != envelope.Subprotocol {
 		_ = conn.Close()
 		return nil, connect.NewError(connect.CodeUnimplemented, errors.New("what answers at this address speaks another protocol over WebSocket"))
 	}

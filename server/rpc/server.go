@@ -117,10 +117,12 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.handler.S
 func (s *Server) routes() http.Handler {
 	mux := http.NewServeMux()
 	for _, p := range s.chatProcedures() {
-		mux.Handle(p.path, s.begin(p.path, p.handler))
+		h := s.begin(p.path, p.handler)
+		if p.path == chatv1connect.ChatServiceStreamProcedure {
+			h = s.withWebSocket(h)
+		}
+		mux.Handle(p.path, h)
 	}
-	stream := s.streamProcedure()
-	mux.Handle("GET "+stream.path, s.withWebSocket(s.begin(stream.path, stream.handler)))
 	for _, p := range s.authProcedures() {
 		mux.Handle(p.path, s.begin(p.path, p.handler))
 	}

@@ -13,12 +13,10 @@ import (
 
 	"github.com/natterjack-chat/natterjack/gen/go/natterjack/chat/v1/chatv1connect"
 	"github.com/natterjack-chat/natterjack/server/chat"
+	"github.com/natterjack-chat/natterjack/server/internal/envelope"
 )
 
 // Stream over a WebSocket: the handshake. What comes after it is in websocket_stream.go and websocket_wire.go.
-
-// webSocketProtocol is the subprotocol that a client has to ask for. A format that isn't compatible gets another name.
-const webSocketProtocol = "natterjack.chat.v1.proto"
 
 // withWebSocket serves the handshakes among what comes for Stream; all else is next's.
 func (s *Server) withWebSocket(next http.Handler) http.Handler {
@@ -62,13 +60,13 @@ func (s *Server) handshake(w http.ResponseWriter, hr *http.Request, start time.T
 	case s.draining.Err() != nil:
 		refuse(http.StatusServiceUnavailable, connect.CodeUnavailable, errDraining.Message)
 		return nil
-	case !slices.Contains(tokens(hr.Header["Sec-Websocket-Protocol"]), webSocketProtocol):
-		refuse(http.StatusBadRequest, connect.CodeInvalidArgument, "a WebSocket has to ask for the subprotocol "+webSocketProtocol)
+	case !slices.Contains(tokens(hr.Header["Sec-Websocket-Protocol"]), envelope.Subprotocol):
+		refuse(http.StatusBadRequest, connect.CodeInvalidArgument, "a WebSocket has to ask for the subprotocol "+envelope.Subprotocol)
 		return nil
 	}
 	upgrader := ws.HTTPUpgrader{
 		Timeout: s.limits.HelloTimeout, Header: http.Header{requestIDHeader: {r.id}},
-		Protocol: func(p string) bool { return p == webSocketProtocol },
+		Protocol: func(p string) bool { return p == envelope.Subprotocol },
 	}
 	conn, buffered, _, err := upgrader.Upgrade(hr, w)
 	if err != nil {

@@ -242,23 +242,29 @@ func (s *Server) signal(sig syscall.Signal) {
 // Memory returns the resident memory of the process in bytes.
 func (s *Server) Memory() int64 {
 	s.t.Helper()
+	return Resident(s.t, s.cmd.Process.Pid)
+}
+
+// Resident returns the resident memory of a process in bytes.
+func Resident(t testing.TB, pid int) int64 {
+	t.Helper()
 	if runtime.GOOS != "linux" {
-		s.t.Skip("only Linux tells the memory of a process by a file")
+		t.Skip("only Linux tells the memory of a process by a file")
 	}
-	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", s.cmd.Process.Pid))
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
 	if err != nil {
-		s.t.Fatal(err)
+		t.Fatal(err)
 	}
 	for line := range strings.Lines(string(status)) {
 		if rest, ok := strings.CutPrefix(line, "VmRSS:"); ok {
 			kib, err := strconv.ParseInt(strings.Fields(rest)[0], 10, 64)
 			if err != nil {
-				s.t.Fatal(err)
+				t.Fatal(err)
 			}
 			return kib << 10
 		}
 	}
-	s.t.Fatal("the process tells no VmRSS")
+	t.Fatal("the process tells no VmRSS")
 	return 0
 }
 

@@ -23,6 +23,7 @@ import (
 	chatv1 "github.com/natterjack-chat/natterjack/gen/go/natterjack/chat/v1"
 	"github.com/natterjack-chat/natterjack/gen/go/natterjack/chat/v1/chatv1connect"
 	"github.com/natterjack-chat/natterjack/server/client"
+	"github.com/natterjack-chat/natterjack/server/e2e/faults"
 )
 
 // The anchors: what connect-go and net/http do by themselves. The same stream and the same generated types, and the transport of the Go client, but
@@ -386,7 +387,7 @@ func (s bareSpec) command(t *testing.T) *exec.Cmd {
 func bareIdle(t *testing.T, streams, share int) (kib func() float64) {
 	t.Helper()
 	server := bareSpec{Role: "serve"}.start(t)
-	before := resident(t, server.pid)
+	before := faults.Resident(t, server.pid)
 	bareSpec{Role: "idle", URL: server.word, Streams: streams, Share: share}.start(t)
-	return func() float64 { return float64(resident(t, server.pid)-before) / 1024 / float64(streams) }
+	return func() float64 { return float64(faults.Resident(t, server.pid)-before) / 1024 / float64(streams) }
 }

@@ -3,8 +3,6 @@ package figures
 import (
 	"bytes"
 	"encoding/json"
-	"errors"
-	"os"
 	"os/exec"
 	"regexp"
 	"strconv"
@@ -72,24 +70,6 @@ type watcher struct {
 func (w *watcher) Write(p []byte) (int, error) {
 	w.progress(string(p))
 	return w.all.Write(p)
-}
-
-// resident returns the resident memory of a process in bytes.
-func resident(t *testing.T, pid int) int64 {
-	t.Helper()
-	status, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/status")
-	if errors.Is(err, os.ErrNotExist) {
-		t.Skip("only Linux tells the memory of a process by a file")
-	}
-	m := regexp.MustCompile(`VmRSS:\s+(\d+) kB`).FindSubmatch(status)
-	if err != nil || m == nil {
-		t.Fatalf("the process tells no VmRSS: %v", err)
-	}
-	kib, err := strconv.ParseInt(string(m[1]), 10, 64)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return kib << 10
 }
 
 // rawInserts is how many rows of messages per second are stored by nothing but batched inserts through pgx, of the same rows: a benchmark of the store.

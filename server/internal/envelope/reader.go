@@ -11,6 +11,9 @@ import (
 	"github.com/gobwas/ws"
 )
 
+// Subprotocol is what a client has to ask for in the handshake. A format that isn't compatible gets another name.
+const Subprotocol = "natterjack.chat.v1.proto"
+
 // Flags of an envelope.
 const (
 	// Data is a message of the schema, in protobuf's binary form.
@@ -170,7 +173,7 @@ func (r *Reader) peek() (h ws.Header, size int, err error) {
 	}
 	size = headerSize(r.buf[r.from+1])
 	if err := r.ensure(size); err != nil {
-		return h, 0, unexpected(err)
+		return h, 0, err
 	}
 	r.window = r.buf[r.from : r.from+size]
 	if h, err = ws.ReadHeaderBuffer(&r.window, r.header[:]); err != nil {
@@ -239,7 +242,7 @@ func unexpected(err error) error {
 func (r *Reader) inPlace(h ws.Header, size int) ([]byte, error) {
 	whole := size + int(h.Length)
 	if err := r.ensure(whole); err != nil {
-		return nil, unexpected(err)
+		return nil, err
 	}
 	p := r.buf[r.from+size : r.from+whole]
 	r.from += whole
@@ -342,7 +345,7 @@ func (r *Reader) Discard(most int) {
 		if h.OpCode == ws.OpClose || h.Length > int64(most) {
 			break
 		}
-		if h.OpCode.IsControl() || size+int(h.Length) <= len(r.buf) {
+		if size+int(h.Length) <= len(r.buf) {
 			if _, err := r.inPlace(h, size); err != nil {
 				return
 			}

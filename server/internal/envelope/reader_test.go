@@ -297,7 +297,7 @@ func TestWhatAServerSendsAClientReads(t *testing.T) {
 	}
 }
 
-func TestALimitCanBeRaisedBetweenMessages(t *testing.T) {
+func TestALimitCanBeChangedBetweenMessages(t *testing.T) {
 	t.Parallel()
 	one := AppendMasked(nil, Data, make([]byte, 50))
 	r := NewServerReader(bytes.NewReader(append(slices.Clone(one), one...)), 50, nil)
@@ -307,6 +307,25 @@ func TestALimitCanBeRaisedBetweenMessages(t *testing.T) {
 	r.SetLimit(49)
 	if _, _, err := r.Next(); !errors.As(err, new(*Error)) {
 		t.Errorf("got %v", err)
+	}
+	r = NewServerReader(bytes.NewReader(append(AppendMasked(nil, Data, nil), one...)), 49, nil)
+	if _, _, err := r.Next(); err != nil {
+		t.Fatal(err)
+	}
+	r.SetLimit(50)
+	if _, _, err := r.Next(); err != nil {
+		t.Errorf("after raising it: %v", err)
+	}
+}
+
+func TestAMessageAboveTheBufferComesOutWhole(t *testing.T) {
+	t.Parallel()
+	want := bytes.Repeat([]byte("toad "), 100)
+	for size := bufferBytes - 20; size <= len(want); size++ {
+		r := NewServerReader(bytes.NewReader(AppendMasked(nil, Data, want[:size])), bufferBytes, nil)
+		if _, got, err := r.Next(); err != nil || !bytes.Equal(got, want[:size]) {
+			t.Errorf("%d bytes come out as %q, %v", size, got, err)
+		}
 	}
 }
 
