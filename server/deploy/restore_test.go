@@ -95,7 +95,7 @@ func TestRestoredDatabaseGetsBackWhatClientsHave(t *testing.T) {
 					return ok
 				})
 			}
-			awaitMessage(t, b, "after")
+			awaitNews(t, b, "after")
 			say(t, b, room, "goes on")
 			page := must(b.Messages(within(t), room, client.Page{Limit: 50}))(t)
 			var contents []string
@@ -124,7 +124,7 @@ func TestNewEpochReachesClientsOfARunningNode(t *testing.T) {
 		return ok
 	})
 	say(t, a, room, "twice")
-	awaitMessage(t, b, "twice")
+	awaitNews(t, b, "twice")
 	page := must(b.Messages(within(t), room, client.Page{Limit: 50}))(t)
 	if got := len(page.GetMessages()); got != 2 {
 		t.Errorf("the conversation has %d messages: what ada had sent was stored again", got)
@@ -182,6 +182,22 @@ func awaitMessage(t *testing.T, c *client.Client, content string) {
 	await(t, c, "message "+content, func(e client.Event) bool {
 		m, ok := e.Body.(*chatv1.Message)
 		return ok && m.GetContent() == content
+	})
+}
+
+// awaitNews is awaitMessage for a client that starts afresh: where the message was stored before the client was back, it learns of it by the summary
+// of a conversation that begins there for it.
+func awaitNews(t *testing.T, c *client.Client, content string) {
+	t.Helper()
+	await(t, c, "news of "+content, func(e client.Event) bool {
+		switch body := e.Body.(type) {
+		case *chatv1.Message:
+			return body.GetContent() == content
+		case *chatv1.ConversationSummary:
+			return body.GetLastMessage().GetContent() == content
+		default:
+			return false
+		}
 	})
 }
 
