@@ -24,7 +24,7 @@ func (f *Fleet) Settle(ctx context.Context, patience time.Duration) (history.Run
 		}
 		if over := time.Now().After(deadline); rest || over {
 			run, err := f.collect(ctx)
-			if err != nil || over || converged(&run) {
+			if over || err == nil && converged(&run) {
 				return run, err
 			}
 		}
