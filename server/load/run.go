@@ -327,7 +327,7 @@ func (r *run) sendAtRate(ctx context.Context) {
 		pacing.Go(func() {
 			for k := p; k < total; k += pacers {
 				due := time.Duration(float64(k) / r.cfg.Rate * float64(time.Second))
-				if wait := due - time.Since(r.start); wait > 0 && !sleep(ctx, wait) {
+				if wait := due - time.Since(r.start); wait > 0 && !Sleep(ctx, wait) {
 					return
 				}
 				r.users[k%len(r.users)].send(due, func() {})

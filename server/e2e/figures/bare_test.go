@@ -24,6 +24,7 @@ import (
 	"github.com/natterjack-chat/natterjack/gen/go/natterjack/chat/v1/chatv1connect"
 	"github.com/natterjack-chat/natterjack/server/client"
 	"github.com/natterjack-chat/natterjack/server/e2e/faults"
+	"github.com/natterjack-chat/natterjack/server/load"
 )
 
 // The anchors: what connect-go and net/http do by themselves. The same stream and the same generated types, and the transport of the Go client, but
@@ -38,8 +39,8 @@ type bareSpec struct {
 	URL      string // of the server
 	Streams  int
 	Share    int     // streams on a connection; 0: one
-	Window   int     // echo: requests that may be unanswered on each stream
-	Rate     float64 // echo: requests per second over all streams, 0: as fast as Window allows; flood: messages per second on each stream
+	Window   int     // echo without Rate: requests that may be unanswered on each stream
+	Rate     float64 // echo: requests per second over all streams; flood: messages per second on each stream
 	Duration time.Duration
 }
 
@@ -244,12 +245,15 @@ func (s *bareSpec) measure() error {
 	until, end := context.WithTimeout(ctx, s.Duration)
 	defer end()
 	var working sync.WaitGroup
-	for i, stream := range streams {
+	for _, stream := range streams {
 		slots := make(chan struct{}, max(s.Window, 1))
 		working.Go(func() { l.receive(stream, slots) })
-		if s.Role == "echo" {
-			working.Go(func() { l.send(until, stream, i, slots) })
+		if s.Role == "echo" && s.Rate == 0 {
+			working.Go(func() { l.send(until, stream, slots) })
 		}
+	}
+	if s.Role == "echo" && s.Rate > 0 {
+		working.Go(func() { l.sendAtRate(until, streams) })
 	}
 	<-until.Done()
 	took := time.Since(l.start)
@@ -271,31 +275,26 @@ func (l *bareLoad) receive(stream client.Stream, slots chan struct{}) {
 				l.add(time.Since(time.Unix(0, m.GetSeq())))
 			} else {
 				l.add(time.Since(l.start) - time.Duration(e.GetAck().GetRequestId()))
-				<-slots
+				select {
+				case <-slots:
+				default: // at a rate nothing bounds what is unanswered
+				}
 			}
 		}
 	}
 }
 
-// send sends requests whose id is when they were due. Each Send takes along what the window leaves room for.
-func (l *bareLoad) send(ctx context.Context, stream client.Stream, i int, slots chan struct{}) {
-	for k := i; ; k += l.spec.Streams {
+// send sends as fast as the window allows. Each Send takes along what that leaves room for.
+func (l *bareLoad) send(ctx context.Context, stream client.Stream, slots chan struct{}) {
+	for {
 		due := time.Since(l.start)
-		if l.spec.Rate > 0 {
-			due = time.Duration(float64(k) / l.spec.Rate * float64(time.Second))
-			select {
-			case <-time.After(due - time.Since(l.start)):
-			case <-ctx.Done():
-				return
-			}
-		}
 		select {
 		case slots <- struct{}{}:
 		case <-ctx.Done():
 			return
 		}
 		batch := []*chatv1.StreamRequest{bareRequest(due)}
-		for more := l.spec.Rate == 0; more; {
+		for more := true; more; {
 			select {
 			case slots <- struct{}{}:
 				batch = append(batch, bareRequest(due))
@@ -309,6 +308,20 @@ func (l *bareLoad) send(ctx context.Context, stream client.Stream, i int, slots 
 	}
 }
 
+// sendAtRate sends to the streams in turn, at the times at which [load.Run] would.
+func (l *bareLoad) sendAtRate(ctx context.Context, streams []client.Stream) {
+	for k := 0; ; k++ {
+		due := time.Duration(float64(k) / l.spec.Rate * float64(time.Second))
+		if wait := due - time.Since(l.start); wait > 0 && !load.Sleep(ctx, wait) {
+			return
+		}
+		if streams[k%len(streams)].Send(bareRequest(due)) != nil {
+			return
+		}
+	}
+}
+
+// bareRequest has as its id when it was due.
 func bareRequest(due time.Duration) *chatv1.StreamRequest {
 	m := &chatv1.SendMessageRequest{ConversationId: "a conversation", ClientMessageId: "an id of the client", Content: strings.Repeat("a toad ", 15)}
 	return &chatv1.StreamRequest{RequestId: uint64(due), Request: &chatv1.StreamRequest_SendMessage{SendMessage: m}}

@@ -32,7 +32,7 @@ func all() []figure {
 
 func latency(t *testing.T, s sizes) []line {
 	r := generate(t, s, serve(t, onPostgres(t)), "--users", strconv.Itoa(s.users), "--rate", fmt.Sprint(s.rate))
-	echo := bareSpec{Role: "echo", Streams: s.users, Window: 64, Rate: s.rate, Duration: s.duration / 2}.run(t)
+	echo := bareSpec{Role: "echo", Streams: s.users, Rate: s.rate, Duration: s.duration / 2}.run(t)
 	return []line{
 		{what: "p50", value: r.LatencyMS.P50, unit: "ms", hold: 1, aim: 0.6, anchor: fmt.Sprintf("bare echo %s ms", number(echo.P50))},
 		{what: "p99", value: r.LatencyMS.P99, unit: "ms", hold: 10, aim: 3, anchor: fmt.Sprintf("bare echo %s ms", number(echo.P99))},
