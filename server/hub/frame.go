@@ -71,6 +71,8 @@ type Frame struct {
 	conversation chat.ConversationID
 	user         chat.UserID
 	seq          chat.Seq
+	// later: the streams are woken by the conversation, and not by this frame.
+	later bool
 
 	piece    []byte
 	encoder  Encoder

@@ -24,6 +24,9 @@ type Limits struct {
 	CollapsedPerStream int
 	// ReceiptMembers is the size of a conversation above which only a member's own streams are told of its marks.
 	ReceiptMembers int
+	// WakePerStream is the time that a conversation's streams on this node are left alone after they were woken for an event, for each of them; at most WakeWithin
+	// in all. What comes meanwhile is delivered after that time, together.
+	WakePerStream, WakeWithin time.Duration
 	// CheckEvery is the time between two comparisons of positions with the log; CheckUnconfirmed the same while the bus is in doubt.
 	CheckEvery, CheckUnconfirmed time.Duration
 	// HoldEarly is how long a batch waits for the one before it; HoldBehind how long the log may be ahead of the hub. Then the log is read.
@@ -35,6 +38,7 @@ func DefaultLimits() Limits {
 	return Limits{
 		QueueFrames: 2000, QueueBytes: 512 << 10, SlowAfter: 30 * time.Second,
 		StreamsPerUser: 32, CollapsedPerStream: 500, ReceiptMembers: 200,
+		WakePerStream: 20 * time.Microsecond, WakeWithin: 20 * time.Millisecond,
 		CheckEvery: time.Second, CheckUnconfirmed: 100 * time.Millisecond,
 		HoldEarly: 30 * time.Millisecond, HoldBehind: 150 * time.Millisecond,
 	}

@@ -136,7 +136,9 @@ func (s *Stream) append(f *Frame) {
 		s.queue[n-1], s.queue[n-2] = s.queue[n-2], s.queue[n-1]
 	}
 	s.bytes += len(f.piece)
-	s.signal()
+	if !f.later || s.busy() {
+		s.signal()
+	}
 }
 
 // signal wakes the writer.

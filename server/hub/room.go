@@ -2,6 +2,7 @@ package hub
 
 import (
 	"slices"
+	"time"
 
 	"github.com/natterjack-chat/natterjack/server/chat"
 	"github.com/natterjack-chat/natterjack/server/internal/planted"
@@ -103,6 +104,8 @@ func (r *receiptEntry) encoded(h *Hub) []byte {
 type room struct {
 	streams []*Stream
 	head    chat.Seq // the last event that passed; 0: none yet
+	// woken is when the last round of waking began, due when the next one does; zero: nothing waits for it. See pace.go.
+	woken, due time.Time
 }
 
 func (sh *shard) attach(s *Stream, id chat.ConversationID) {
@@ -180,6 +183,7 @@ func (sh *shard) fanOut(r *room, e *entry, o *outcomes) {
 	}
 	r.head = e.seq
 	f := h.durableFrame(e.conversation, e.seq, e.encoded(h))
+	f.later = sh.pace(r)
 	for _, s := range r.streams {
 		o[s.deliver(f)]++
 	}

@@ -45,6 +45,7 @@ type shard struct {
 
 	mu    sync.Mutex // guards what follows; held while one event is given to its streams
 	rooms map[chat.ConversationID]*room
+	paced []*room  // whose streams are to be woken; see pace.go
 	at    position // what has been applied
 }
 
@@ -144,6 +145,8 @@ type applier struct {
 	target     int64
 	deadline   time.Time // zero: not set
 	timer      *time.Timer
+	round      *time.Timer // wakes the streams of the rooms that are due
+	roundAt    time.Time   // when; zero: not set
 	reading    bool
 	generation int // counts resets, so that an older read's answer is known as such
 	// idle: before the first reset, and from the loss of the log to the next one, nothing is applied.
@@ -152,10 +155,12 @@ type applier struct {
 }
 
 func (sh *shard) run(ctx context.Context) {
-	a := &applier{shard: sh, ctx: ctx, early: map[int64]*batch{}, idle: true, timer: time.NewTimer(time.Hour)}
+	a := &applier{shard: sh, ctx: ctx, early: map[int64]*batch{}, idle: true, timer: time.NewTimer(time.Hour), round: time.NewTimer(time.Hour)}
 	a.timer.Stop()
+	a.round.Stop()
 	defer a.running.Wait()
 	defer a.timer.Stop()
+	defer a.round.Stop()
 	for {
 		select {
 		case b := <-a.queue:
@@ -171,6 +176,9 @@ func (sh *shard) run(ctx context.Context) {
 		case <-a.timer.C:
 			a.deadline = time.Time{}
 			a.read()
+		case now := <-a.round.C:
+			a.roundAt = time.Time{}
+			a.setRound(a.wakeDue(now))
 		case r := <-a.reads:
 			a.repair(r)
 		case <-ctx.Done():
@@ -188,6 +196,7 @@ func (a *applier) begin(at position) {
 	a.disarm()
 	a.mu.Lock()
 	clear(a.rooms)
+	a.paced = nil
 	a.at = at
 	a.mu.Unlock()
 }
@@ -247,7 +256,22 @@ func (a *applier) apply(b *batch) {
 	}
 	a.mu.Lock()
 	a.at = position{epoch: b.epoch, no: b.no, id: b.id}
+	due := a.nextDue()
 	a.mu.Unlock()
+	a.setRound(due)
+}
+
+// setRound sees to it that the rooms are looked at when the first of them is due; zero: none is.
+func (a *applier) setRound(due time.Time) {
+	switch {
+	case due.Equal(a.roundAt):
+		return
+	case due.IsZero():
+		a.round.Stop()
+	default:
+		a.round.Reset(time.Until(due))
+	}
+	a.roundAt = due
 }
 
 // arm sees to it that the log is read after a time at most, unless it is being read or what is missing has come by then.
