@@ -20,7 +20,7 @@ var ErrSuperseded = errors.New("hub: a newer stream of the device is open")
 //
 // Life: [Hub.Open] registers it; [Stream.Attach] joins conversations; [Stream.Emit] sends what the client missed; [Stream.Live] lets
 // through what has happened meanwhile; [Stream.Close] ends it and has to be called in any case. One goroutine at a time, the writer, calls Take;
-// at most one at a time calls Emit. All other methods may be called at any time from anywhere.
+// at most one at a time calls Emit and TryEmit. All other methods may be called at any time from anywhere.
 type Stream struct {
 	hub     *Hub
 	id      uint64
@@ -91,6 +91,15 @@ func (s *Stream) Attach(ids []chat.ConversationID) {
 	for _, id := range ids {
 		s.hub.shardOf(id).attach(s, id)
 	}
+}
+
+// TryEmit queues a frame of the catch-up, and reports whether there was room for it. Its error is ErrClosed when the stream has ended.
+func (s *Stream) TryEmit(f *Frame) (bool, error) {
+	wait, ok := s.tryEmit(f)
+	if !ok && wait == nil {
+		return false, ErrClosed
+	}
+	return ok, nil
 }
 
 // Emit queues frames of the catch-up, waiting for room before each. It ends early with ctx's error, or ErrClosed when the stream has ended.

@@ -47,11 +47,25 @@ func (s *Server) authenticate(ctx context.Context, header http.Header) error {
 
 // gate is in front of every procedure but those that make a session. It runs before anything is read, so that nothing
 // is decoded, decompressed or even waited for on behalf of nobody.
-func (s *Server) gate(ctx context.Context, _ connect.Spec, _ connect.Peer, header http.Header) (context.Context, error) {
-	if err := s.authenticate(ctx, header); err != nil {
+func (s *Server) gate(ctx context.Context, spec connect.Spec, _ connect.Peer, header http.Header) (context.Context, error) {
+	authenticate := s.authenticate
+	if spec.StreamType != connect.StreamTypeUnary {
+		authenticate = s.authenticateStream
+	}
+	if err := authenticate(ctx, header); err != nil {
 		return nil, s.fail(ctx, err)
 	}
 	return ctx, nil
+}
+
+// authenticateStream does so when it is the stream's turn.
+func (s *Server) authenticateStream(ctx context.Context, header http.Header) error {
+	t := turn{of: s.openings}
+	if err := t.enter(ctx); err != nil {
+		return err
+	}
+	defer t.pass()
+	return s.authenticate(ctx, header)
 }
 
 // bearer returns the token of a request. A token in a cookie or in the URL doesn't count: what a browser adds by itself proves nothing, and URLs are logged.

@@ -2,6 +2,7 @@ package rpc
 
 import (
 	"net/netip"
+	"runtime"
 	"sync"
 	"time"
 
@@ -25,6 +26,9 @@ type Limits struct {
 	AddressRate, AddressBurst int
 	// StreamsPerAddress is the number of streams that one address may have open on this node; not for this machine itself.
 	StreamsPerAddress int
+	// Openings is how many streams at a time may have the database read what it takes to open them. OpeningLine is how many may wait for their turn; who
+	// comes on top is told to come back.
+	Openings, OpeningLine int
 	// Unanswered is how many requests of one stream may be waiting for their answer to be sent; above it the stream isn't read.
 	Unanswered int
 	// FrameBytes is about the size at which what waits for a stream is split into several frames; one event may be larger.
@@ -51,7 +55,7 @@ func DefaultLimits() Limits {
 	return Limits{
 		RequestBytes: 64 << 10, CompressAbove: 1 << 10,
 		UserRate: 1000, UserBurst: 2000, AddressRate: 2000, AddressBurst: 4000, StreamsPerAddress: 5000,
-		Unanswered: 256, FrameBytes: 256 << 10,
+		Openings: max(16, 8*runtime.GOMAXPROCS(0)), OpeningLine: 2000, Unanswered: 256, FrameBytes: 256 << 10,
 		UnaryTimeout: 30 * time.Second, HelloTimeout: 10 * time.Second, Heartbeat: 20 * time.Second, Idle: 90 * time.Second,
 		Checkpoint: 45 * time.Second, WriteStall: 15 * time.Second, RetrySpread: 5 * time.Second,
 	}

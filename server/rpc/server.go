@@ -73,6 +73,7 @@ type Server struct {
 	userRate    *rates[chat.UserID]
 	addressRate *rates[netip.Addr]
 	streams     counts
+	openings    *turns
 	sockets     sockets
 	origins     *origins
 	errorWriter *connect.ErrorWriter
@@ -93,6 +94,7 @@ func New(c Config) (*Server, error) {
 		userRate:    newRates[chat.UserID](c.Limits.UserRate, c.Limits.UserBurst),
 		addressRate: newRates[netip.Addr](c.Limits.AddressRate, c.Limits.AddressBurst),
 		streams:     counts{most: c.Limits.StreamsPerAddress, open: make(map[netip.Addr]int)},
+		openings:    newTurns(&c.Limits),
 		errorWriter: connect.NewErrorWriter(),
 	}
 	if s.origins, err = newOrigins(c.AllowedOrigins); err != nil {

@@ -190,6 +190,7 @@ func inBubble(t *testing.T, prepare func(*rig), test func(*rig)) {
 		r.server = &Server{
 			chat: service, hub: r.hub, accounts: r.accounts, presence: r.presence, logger: logger, limits: r.limits, validator: v,
 			userRate: newRates[chat.UserID](1000, 1000), addressRate: newRates[netip.Addr](1000, 1000),
+			openings: newTurns(&r.limits),
 		}
 		ctx, cancel := context.WithCancel(t.Context())
 		hubCtx, stopHub := context.WithCancel(t.Context())

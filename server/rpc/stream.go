@@ -79,6 +79,7 @@ type opening struct {
 	expires   time.Time            // when the token runs out, set by open
 	requestID uint64
 	watch     []chat.UserID
+	turn      turn // taken by open; catchUp passes it on
 }
 
 func (s *Server) newSession(ctx context.Context, w wire, talks bool) *session {
@@ -108,6 +109,15 @@ func (ss *session) open(ctx context.Context, o *opening) (live bool, err error) 
 	defer func() {
 		if !live {
 			stream.Close()
+		}
+	}()
+	o.turn = turn{of: s.openings}
+	if err := o.turn.take(ctx); err != nil {
+		return false, err
+	}
+	defer func() {
+		if !live {
+			o.turn.pass()
 		}
 	}()
 	// The session may have ended between the gate and Open; from now on its end finds the stream.
@@ -218,14 +228,10 @@ func (ss *session) refuse(reason hub.GoodbyeReason, status error) error {
 	return status
 }
 
-// emit queues what the client gets on catching up, and waits for room.
-func (ss *session) emit(ctx context.Context, e *chatv1.Event) error {
-	return ss.stream.Emit(ctx, newFrame(e))
-}
-
 // catchUp tells the client what it missed, and lets live events through.
 func (ss *session) catchUp(ctx context.Context, o *opening) {
 	defer ss.readyOnce.Do(func() { close(ss.ready) })
+	defer o.turn.pass()
 	err := ss.resume(ctx, o)
 	switch {
 	case err == nil, errors.Is(err, hub.ErrClosed), ctx.Err() != nil:
@@ -249,12 +255,12 @@ func (ss *session) resume(ctx context.Context, o *opening) error {
 	}
 	ss.stream.Attach(conversations)
 	now := s.hub.Positions()
-	sink := &catchUpSink{ss: ss, ctx: ctx, requestID: o.requestID, delivered: make(map[chat.ConversationID]chat.Seq)}
+	sink := &catchUpSink{ss: ss, ctx: ctx, turn: &o.turn, requestID: o.requestID, delivered: make(map[chat.ConversationID]chat.Seq)}
 	request := chat.ResumeRequest{Token: o.hello.GetToken(), Positions: o.positions, At: now}
 	if err := s.chat.Resume(ctx, ss.caller, request, sink); err != nil {
 		return err
 	}
-	if err := ss.stream.Emit(ctx, caughtUp(now)); err != nil {
+	if err := sink.emit(caughtUp(now)); err != nil {
 		return err
 	}
 	ss.stream.Live(sink.delivered)
@@ -268,23 +274,36 @@ func (ss *session) resume(ctx context.Context, o *opening) error {
 type catchUpSink struct {
 	ss        *session
 	ctx       context.Context //nolint:containedctx // of the resume that the sink belongs to
+	turn      *turn
 	requestID uint64
 	delivered map[chat.ConversationID]chat.Seq
 }
 
+// emit queues what the client gets. Where it has to wait for the client to make room, others have their turn meanwhile.
+func (k *catchUpSink) emit(f *hub.Frame) error {
+	if ok, err := k.ss.stream.TryEmit(f); ok || err != nil {
+		return err
+	}
+	k.turn.pass()
+	if err := k.ss.stream.Emit(k.ctx, f); err != nil {
+		return err
+	}
+	return k.turn.take(k.ctx)
+}
+
 func (k *catchUpSink) Ready(kind chat.ResumeKind) error {
 	ss := k.ss
-	err := ss.emit(k.ctx, &chatv1.Event{Event: &chatv1.Event_Ready{Ready: &chatv1.Ready{
+	err := k.emit(newFrame(&chatv1.Event{Event: &chatv1.Event_Ready{Ready: &chatv1.Ready{
 		StreamId: streamID(ss.stream), UserId: ss.caller.User.String(), ResumeKind: chatv1.ResumeKind(kind),
 		HeartbeatInterval: durationpb.New(ss.server.limits.Heartbeat), ServerTime: timestamppb.Now(),
-	}}})
+	}}}))
 	if err != nil {
 		return err
 	}
 	defer ss.readyOnce.Do(func() { close(ss.ready) }) // the reader, with its own use of the slots, starts after hello's
 	if k.requestID != 0 {
 		ss.slots <- struct{}{} // free: nothing but hello was read
-		return ss.emit(k.ctx, ackEvent(&chatv1.Ack{RequestId: k.requestID}))
+		return k.emit(newFrame(ackEvent(&chatv1.Ack{RequestId: k.requestID})))
 	}
 	return nil
 }
@@ -293,17 +312,17 @@ func (k *catchUpSink) Summary(summary chat.Summary) error {
 	if summary.Self.Active() {
 		k.reached(summary.Conversation.ID, summary.Head.LastSeq)
 	}
-	return k.ss.emit(k.ctx, &chatv1.Event{Event: &chatv1.Event_Summary{Summary: summaryToWire(&summary)}})
+	return k.emit(newFrame(&chatv1.Event{Event: &chatv1.Event_Summary{Summary: summaryToWire(&summary)}}))
 }
 
 func (k *catchUpSink) Event(e chat.Event) error {
 	k.reached(e.Conversation, e.Seq)
-	return k.ss.emit(k.ctx, eventToWire(&e))
+	return k.emit(newFrame(eventToWire(&e)))
 }
 
 func (k *catchUpSink) Resync(id chat.ConversationID, head chat.Seq) error {
 	k.reached(id, head)
-	return k.ss.stream.Emit(k.ctx, hub.NewFrame(Encoder{}, Encoder{}.Resync(id, head)))
+	return k.emit(hub.NewFrame(Encoder{}, Encoder{}.Resync(id, head)))
 }
 
 func (k *catchUpSink) reached(id chat.ConversationID, seq chat.Seq) {

@@ -80,7 +80,7 @@ func (s *Server) openSocketStream(ctx context.Context, k *socket) (ss *session, 
 	if err != nil {
 		return nil, nil, err
 	}
-	if err := s.authenticate(ctx, header); err != nil {
+	if err := s.authenticateStream(ctx, header); err != nil {
 		return nil, nil, err
 	}
 	k.frames.SetLimit(s.limits.RequestBytes)
