@@ -18,8 +18,8 @@ import type { Place } from "./actions.ts";
 import styles from "./composer.module.css";
 import { bytesOf, maxBytes, warnBytes } from "./limit.ts";
 import { Sender } from "./Quote.tsx";
+import { preview } from "./text/preview.ts";
 import { useDraft } from "./useDraft.ts";
-import { preview } from "./words.ts";
 
 /** What the text that is written will be. */
 export type Writing = { readonly kind: "new" } | { readonly kind: "reply" | "edit"; readonly message: Message };

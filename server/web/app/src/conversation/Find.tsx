@@ -6,7 +6,8 @@ import { SearchField } from "../ui/Field.tsx";
 import { Spinner } from "../ui/Spinner.tsx";
 import styles from "./find.module.css";
 import { Sender } from "./Quote.tsx";
-import { dayName, preview, timeOfDay } from "./words.ts";
+import { preview } from "./text/preview.ts";
+import { dayName, timeOfDay } from "./words.ts";
 
 /** How long writing pauses before it is searched for, in milliseconds. */
 const pause = 250;

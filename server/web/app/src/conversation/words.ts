@@ -1,7 +1,7 @@
 /** How times, people and states are said. */
 
 import type { Delivery, Message, User } from "@natterjack/client";
-import { parse, plainText } from "./text/parse.ts";
+import { preview } from "./text/preview.ts";
 
 const clock = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit" });
 const weekday = new Intl.DateTimeFormat(undefined, { weekday: "long" });
@@ -53,16 +53,6 @@ export function deliveryWord(delivery: Delivery): string {
     read: "Read",
   };
   return words[delivery];
-}
-
-/** The text of a message on one line, without marks. */
-export function preview(message: Message, most = 140): string {
-  if (message.deleted) return "Deleted message";
-  // Marks take little room: what is cut off here would not have been shown.
-  const text = plainText(parse(message.content.slice(0, most * 3)))
-    .replace(/\s+/g, " ")
-    .trim();
-  return text.length > most ? `${[...text].slice(0, most).join("")}…` : text;
 }
 
 /** What a screen reader says when it comes to a message. */

@@ -2,13 +2,14 @@ import type { Conversation, Delivery } from "@natterjack/client";
 import { memo } from "react";
 import { Link } from "wouter";
 import { usePresence, useTyping, useUser } from "../chat.ts";
+import { preview } from "../conversation/text/preview.ts";
 import { presenceText, shortTime } from "../format.ts";
 import { useNow } from "../now.ts";
 import { Avatar } from "../ui/Avatar.tsx";
 import { Badge } from "../ui/Badge.tsx";
 import { cx } from "../ui/cx.ts";
 import { Icon, type IconName } from "../ui/Icon.tsx";
-import { byline, line } from "./preview.ts";
+import { byline } from "./byline.ts";
 import styles from "./row.module.css";
 
 interface RowProps {
@@ -86,7 +87,7 @@ function Preview({ conversation: c }: { conversation: Conversation }) {
             <bdi>{by}</bdi>:{" "}
           </>
         )}
-        <bdi>{line(message)}</bdi>
+        <bdi>{preview(message)}</bdi>
       </span>
     </>
   );
