@@ -2,6 +2,7 @@ import type { Conversation, Message, Timeline as TimelineOf, TimelineState } fro
 import { type ReactElement, type Ref, useImperativeHandle, useLayoutEffect, useRef } from "react";
 import { Virtualizer, type VirtualizerHandle } from "virtua";
 import { explain, useObservable } from "../chat.ts";
+import { mayWrite } from "../group/roles.ts";
 import { Badge } from "../ui/Badge.tsx";
 import { Button } from "../ui/Button.tsx";
 import { Icon } from "../ui/Icon.tsx";
@@ -70,11 +71,12 @@ export function Timeline({ conversation, timeline, actions, startAt, ref }: Time
       return <Between key={row.key} row={row} conversation={conversation} timeline={timeline} state={state} />;
     const { message, first, last } = row;
     const group = conversation.kind === "group";
+    const writes = mayWrite(conversation);
     const lit = message.seq !== 0 && message.seq === scroll.litSeq;
     return (
       <MessageRow
         key={row.key}
-        {...{ message, first, last, group, lit, timeline }}
+        {...{ message, first, last, group, writes, lit, timeline }}
         actions={actions}
         current={row.key === focus.current}
       />

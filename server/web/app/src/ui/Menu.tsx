@@ -24,7 +24,7 @@ interface MenuProps {
   children?: ReactNode;
 }
 
-/** A menu, open for as long as it is rendered; on a phone it comes up from below. Arrow keys, Home, End and first letters move in it. */
+/** A menu, open for as long as it is rendered; on a phone it comes up from below. Arrow keys, Home, End and first letters move in it, also to what stands above the items. */
 export function Menu({ label, items, at, onClose, children }: MenuProps) {
   const ref = useRef<HTMLDivElement>(null);
   // biome-ignore lint/correctness/useExhaustiveDependencies: it opens once, where it was asked for
@@ -35,7 +35,7 @@ export function Menu({ label, items, at, onClose, children }: MenuProps) {
     }
     menu.showPopover();
     placeBeside(menu, at);
-    choices(menu)[0]?.focus({ preventScroll: true });
+    menu.querySelector<HTMLElement>("[role=menuitem]:not(:disabled)")?.focus({ preventScroll: true });
   }, []);
   return (
     <div
@@ -70,7 +70,7 @@ export function Menu({ label, items, at, onClose, children }: MenuProps) {
 }
 
 function choices(menu: Element): HTMLElement[] {
-  return [...menu.querySelectorAll<HTMLElement>("[role=menuitem]:not(:disabled)")];
+  return [...menu.querySelectorAll<HTMLElement>("[role^=menuitem]:not(:disabled)")];
 }
 
 function moveFocus(event: KeyboardEvent<HTMLElement>) {
@@ -89,8 +89,10 @@ function moveFocus(event: KeyboardEvent<HTMLElement>) {
 function target(key: string, all: HTMLElement[], now: number): HTMLElement | undefined {
   switch (key) {
     case "ArrowDown":
+    case "ArrowRight":
       return all[(now + 1) % all.length];
     case "ArrowUp":
+    case "ArrowLeft":
       return all.at(now <= 0 ? -1 : now - 1);
     case "Home":
       return all[0];
