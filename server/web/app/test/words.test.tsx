@@ -63,6 +63,7 @@ describe("finding", () => {
 
   it("lets the server go on with a word that is still being written", () => {
     expect([asPrefix("hello wor"), asPrefix("hello "), asPrefix("wor*")]).toEqual(["hello wor*", "hello ", "wor*"]);
+    expect(asPrefix("x".repeat(1000))).toHaveLength(256);
   });
 
   it("marks what was found, and loses nothing of the text", () => {
@@ -111,8 +112,18 @@ describe("initials", () => {
 describe("the line below a title", () => {
   it("has the words of the newest message, without marks", async () => {
     const c = conversation("c1", "Pond", { lastMessage: message("The **release** is `out`:\nhttps://example.com") });
-    const place = await draw(fakeChat({ conversations: [c] }), <ConversationRow conversation={c} to="/c/c1" current={false} />);
+    const { place } = await draw(
+      fakeChat({ conversations: [c] }),
+      <ConversationRow conversation={c} to="/c/c1" current={false} />,
+    );
     expect(place.textContent).toContain("The release is out: https://example.com");
+  });
+
+  it("says how far one's own message has come", async () => {
+    const c = conversation("c1", "Pond", { lastMessage: message("hello", { mine: true, delivery: "read" }) });
+    const chat = fakeChat({ conversations: [c] });
+    const { place } = await draw(chat, <ConversationRow conversation={c} to="/c/c1" current={false} />);
+    expect(place.textContent).toContain("Read. You: hello");
   });
 
   it("names who wrote only where that is a question", () => {

@@ -1,13 +1,15 @@
 import type { FoundMessage, Page } from "@natterjack/client";
 import { type KeyboardEvent, useEffect, useRef, useState } from "react";
 import { explain, useChat } from "../chat.ts";
+import { timeOfDay } from "../format.ts";
+import { asPrefix } from "../list/match.ts";
 import { Button, IconButton } from "../ui/Button.tsx";
 import { SearchField } from "../ui/Field.tsx";
 import { Spinner } from "../ui/Spinner.tsx";
 import styles from "./find.module.css";
 import { Sender } from "./Quote.tsx";
 import { preview } from "./text/preview.ts";
-import { dayName, timeOfDay } from "./words.ts";
+import { dayName } from "./words.ts";
 
 /** How long writing pauses before it is searched for, in milliseconds. */
 const pause = 250;
@@ -119,7 +121,7 @@ function useFound(conversationId: string, query: string): [Found, () => void] {
     if (wanted === "") return setFound({ status: "nothing" });
     const timer = setTimeout(() => {
       setFound((before) => (before.status === "found" ? before : { status: "searching" }));
-      void latest.current(() => chat.searchMessages(wanted, conversationId), []);
+      void latest.current(() => chat.searchMessages(asPrefix(wanted), conversationId), []);
     }, pause);
     return () => clearTimeout(timer);
   }, [chat, conversationId, wanted]);

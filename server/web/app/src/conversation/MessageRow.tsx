@@ -1,7 +1,7 @@
 import type { Message, Timeline } from "@natterjack/client";
 import { type KeyboardEvent, memo, type ReactNode, useRef } from "react";
 import { explain, useUser } from "../chat.ts";
-import { fullTime } from "../format.ts";
+import { fullTime, timeOfDay } from "../format.ts";
 import { Avatar } from "../ui/Avatar.tsx";
 import { Button, IconButton } from "../ui/Button.tsx";
 import { cx } from "../ui/cx.ts";
@@ -14,7 +14,7 @@ import { Ticks } from "./Ticks.tsx";
 import { emojiCount } from "./text/emoji.ts";
 import { MessageText } from "./text/MessageText.tsx";
 import { useContextMenu } from "./useContextMenu.ts";
-import { messageLabel, timeOfDay } from "./words.ts";
+import { messageLabel } from "./words.ts";
 
 interface MessageRowProps {
   message: Message;

@@ -1,8 +1,8 @@
 import type { Conversation, Message } from "@natterjack/client";
 import { beforeAll, expect, it, vi } from "vitest";
 import MessageMenu from "../../src/conversation/MessageMenu.tsx";
+import { click, draw, named, press } from "../draw.tsx";
 import { conversation, fakeChat, message } from "../fake.ts";
-import { click, draw, named, press } from "./draw.tsx";
 
 beforeAll(() => {
   // The test's document has no popovers.

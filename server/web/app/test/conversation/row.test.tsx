@@ -3,8 +3,8 @@ import { expect, it, vi } from "vitest";
 import { chatError } from "../../../client/src/errors.ts";
 import type { RowActions } from "../../src/conversation/actions.ts";
 import { MessageRow } from "../../src/conversation/MessageRow.tsx";
+import { click, draw, named, press } from "../draw.tsx";
 import { fakeChat, message, user, Value } from "../fake.ts";
-import { click, draw, named, press } from "./draw.tsx";
 
 async function open(shown: Message, { original, writes = true }: { original?: Message; writes?: boolean } = {}) {
   const chat = fakeChat({ users: [user("u2", "Bob")] });
