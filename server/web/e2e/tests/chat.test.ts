@@ -1,5 +1,6 @@
 import type { Page } from "playwright-core";
 import type { Device } from "../harness/device.js";
+import { Person } from "../harness/person.js";
 import { expect, test } from "../harness/test.js";
 import {
   choose,
@@ -116,4 +117,36 @@ test("a draft waits in its conversation, over a reload too", async ({ open }) =>
   await message(ann, "not yet said").waitFor();
   await expect.poll(() => composer(ann).inputValue()).toBe("");
   await expect.poll(() => conversations(ann).getByText("Draft:").count()).toBe(0);
+});
+
+test("what was said is found by the beginning of a word, in the list and in its conversation, and led to", async ({
+  open,
+  server,
+}) => {
+  const page = await (await open()).tab();
+  const me = await signUp(page, "Seeker");
+  const friend = await Person.signUp(server.url, "Heron");
+  const conversation = await friend.direct(me);
+  await friend.send(conversation, "the **marshmallows** are in the shed");
+  await friend.sendMany(conversation, 150, (n) => `reed ${n}`);
+  await entry(page, "reed 150").waitFor();
+
+  const search = conversations(page).getByRole("searchbox", { name: "Search" });
+  await page.keyboard.press("Control+k");
+  await expect.poll(() => search.evaluate((field) => field === document.activeElement)).toBe(true);
+  await page.keyboard.type("marshm");
+  const found = conversations(page).getByRole("region", { name: "Messages" }).getByRole("link");
+  await found.getByText("the marshmallows are in the shed").click();
+  await message(page, "marshmallows").waitFor();
+  expect(await message(page, "reed 150").count()).toBe(0);
+
+  await page.getByRole("main").getByRole("button", { name: "Search in this conversation" }).click();
+  await page.getByRole("main").getByRole("searchbox").fill("reed 7");
+  await page
+    .getByRole("main")
+    .getByRole("button", { name: /reed 70/ })
+    .click();
+  await message(page, "reed 70").waitFor();
+  await page.getByRole("button", { name: "Jump to the newest message" }).click();
+  await message(page, "reed 150").waitFor();
 });
