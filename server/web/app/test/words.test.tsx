@@ -119,6 +119,25 @@ describe("the line below a title", () => {
     expect(place.textContent).toContain("The release is out: https://example.com");
   });
 
+  it.each([
+    ["group", "Ada and Bob are typing"],
+    ["direct", "Typing…"],
+  ] as const)("says who types in a %s conversation", async (kind, words) => {
+    const c = conversation("c1", "Pond", { kind, lastMessage: message("hello") });
+    const chat = fakeChat({ conversations: [c], typing: { c1: [user("u2", "Ada"), user("u3", "Bob")] } });
+    const { place } = await draw(chat, <ConversationRow conversation={c} to="/c/c1" current={false} />);
+    expect(place.textContent?.replace(/[\u2068\u2069]/g, "")).toContain(words);
+    expect(place.textContent).not.toContain("hello");
+  });
+
+  it("tells of the other's presence beside the name, where they are there", async () => {
+    const peer = user("u2", "Bob");
+    const c = conversation("c1", "Bob", { kind: "direct", peer });
+    const chat = fakeChat({ conversations: [c], presences: { u2: { state: "away" } } });
+    const { place } = await draw(chat, <ConversationRow conversation={c} to="/c/c1" current={false} />);
+    expect(place.textContent).toContain("Bob, Away");
+  });
+
   it("says how far one's own message has come", async () => {
     const c = conversation("c1", "Pond", { lastMessage: message("hello", { mine: true, delivery: "read" }) });
     const chat = fakeChat({ conversations: [c] });

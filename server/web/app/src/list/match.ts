@@ -1,7 +1,7 @@
 /** Finding by what was typed: without regard to case and accents, each word at the beginning of some word. */
 
 /** A text as it is compared. */
-export function fold(text: string): string {
+function fold(text: string): string {
   return text.normalize("NFKD").replace(/\p{M}/gu, "").toLocaleLowerCase();
 }
 

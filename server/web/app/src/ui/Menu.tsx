@@ -11,7 +11,6 @@ export interface MenuItem {
   onSelect: () => void;
   /** It cannot be undone. */
   danger?: boolean;
-  disabled?: boolean;
 }
 
 interface MenuProps {
@@ -35,7 +34,7 @@ export function Menu({ label, items, at, onClose, children }: MenuProps) {
     }
     menu.showPopover();
     placeBeside(menu, at);
-    menu.querySelector<HTMLElement>("[role=menuitem]:not(:disabled)")?.focus({ preventScroll: true });
+    menu.querySelector<HTMLElement>("[role=menuitem]")?.focus({ preventScroll: true });
   }, []);
   return (
     <div
@@ -55,7 +54,6 @@ export function Menu({ label, items, at, onClose, children }: MenuProps) {
           role="menuitem"
           tabIndex={-1}
           className={cx(styles.item, item.danger && styles.danger)}
-          disabled={item.disabled}
           onClick={() => {
             ref.current?.hidePopover();
             item.onSelect();
@@ -70,7 +68,7 @@ export function Menu({ label, items, at, onClose, children }: MenuProps) {
 }
 
 function choices(menu: Element): HTMLElement[] {
-  return [...menu.querySelectorAll<HTMLElement>("[role^=menuitem]:not(:disabled)")];
+  return [...menu.querySelectorAll<HTMLElement>("[role^=menuitem]")];
 }
 
 function moveFocus(event: KeyboardEvent<HTMLElement>) {
@@ -109,21 +107,18 @@ function target(key: string, all: HTMLElement[], now: number): HTMLElement | und
 interface MenuButtonProps {
   label: string;
   items: readonly MenuItem[];
-  icon?: IconName;
-  className?: string | undefined;
 }
 
-/** A button with a drawing that opens a menu. */
-export function MenuButton({ label, items, icon = "more", className }: MenuButtonProps) {
+/** A button with three dots that opens a menu. */
+export function MenuButton({ label, items }: MenuButtonProps) {
   const button = useRef<HTMLButtonElement>(null);
   const [open, setOpen] = useState(false);
   return (
     <>
       <IconButton
         ref={button}
-        icon={icon}
+        icon="more"
         label={label}
-        className={className}
         aria-haspopup="menu"
         aria-expanded={open}
         onClick={() => setOpen(!open)}
