@@ -1,4 +1,4 @@
-import type { BrowserContextOptions } from "playwright-core";
+import type { BrowserContextOptions, Locator } from "playwright-core";
 import { describe } from "vitest";
 import { violations } from "../harness/axe.js";
 import { desktop, phone } from "../harness/device.js";
@@ -87,6 +87,38 @@ test("the keyboard alone goes from signing in to an answer", async ({ open, serv
   await keyboard.press("Enter");
   await message(page, "an answer by hand").getByRole("button").filter({ hasText: "no mouse today?" }).waitFor();
   await expect.poll(async () => (await friend.history(conversation)).at(-1)?.replyToSeq).toBe(seq);
+});
+
+test("what is closed gives the focus back to what opened it", async ({ open, server }) => {
+  const page = await (await open()).tab();
+  const me = await signUp(page, "Fay");
+  const friend = await Person.signUp(server.url, "Finn");
+  await friend.send(await friend.direct(me), "focus");
+  const group = await friend.group("Lens", [me]);
+  await conversations(page).getByText("focus").click();
+  await message(page, "focus").waitFor();
+  const main = page.getByRole("main");
+  const dialog = page.getByRole("dialog");
+  const menu = page.getByRole("menu");
+  /** Opens something by Enter (and more keys in its menu), closes it by Escape, and looks where the focus is then. */
+  const opens = async (opener: Locator, what: Locator, ...keys: string[]) => {
+    await opener.focus();
+    await page.keyboard.press("Enter");
+    if (keys.length > 0) await menu.waitFor();
+    for (const key of keys) await page.keyboard.press(key);
+    await what.waitFor();
+    await page.keyboard.press("Escape");
+    await what.waitFor({ state: "detached" });
+    expect(await opener.evaluate((element) => element === document.activeElement), `${opener} has the focus`).toBe(true);
+  };
+  await opens(page.getByRole("button", { name: "New conversation" }).first(), dialog);
+  await opens(main.getByRole("button", { name: "Search in this conversation" }), main.getByRole("search"));
+  await opens(message(page, "focus"), menu);
+  await opens(message(page, "focus"), page.getByRole("dialog", { name: "Message" }), "i", "Enter");
+  await opens(message(page, "focus"), page.getByRole("dialog", { name: "Emoji" }), "Enter");
+  await page.goto(`/c/${group}/details`);
+  await opens(page.getByRole("button", { name: "More about Finn" }), menu);
+  await opens(page.getByRole("button", { name: "Leave" }), dialog);
 });
 
 test("where less motion is wished for, nothing moves", async ({ open, server }) => {

@@ -95,3 +95,19 @@ test("a new name is seen by others who look again, and a new password ends all o
   await entry(phonePage, "All of us").waitFor();
   await entry(page, "All of us").waitFor();
 });
+
+test("a chosen theme wins over the system's, and holds after a reload", async ({ open }) => {
+  const page = await (await open({ colorScheme: "light" })).tab();
+  await signUp(page, "Night Owl");
+  const ground = () => page.evaluate(() => getComputedStyle(document.body).backgroundColor);
+  const light = await ground();
+  await page.goto("/settings");
+  await page.getByRole("radio", { name: "Dark" }).check();
+  await expect.poll(ground).not.toBe(light);
+  const dark = await ground();
+  await page.reload({ waitUntil: "commit" });
+  await page.getByRole("radio", { name: "Dark", checked: true }).waitFor();
+  expect(await ground()).toBe(dark);
+  await page.getByRole("radio", { name: "System" }).check();
+  await expect.poll(ground).toBe(light);
+});

@@ -150,3 +150,27 @@ test("what was said is found by the beginning of a word, in the list and in its 
   await page.getByRole("button", { name: "Jump to the newest message" }).click();
   await message(page, "reed 150").waitFor();
 });
+
+test("an emoji is found by its name, and put where the caret is or at a message", async ({ open, server }) => {
+  const page = await (await open()).tab();
+  const me = await signUp(page, "Emma");
+  const friend = await Person.signUp(server.url, "Moji");
+  const conversation = await friend.direct(me);
+  await friend.send(conversation, "how was the pond?");
+  await openConversation(page, "Moji");
+  await composer(page).fill("like ! And you?");
+  for (let i = 0; i < "! And you?".length; i++) await composer(page).press("ArrowLeft");
+  await page.getByRole("button", { name: "Insert an emoji" }).click();
+  await page.getByRole("searchbox", { name: "Search emoji" }).fill("frog");
+  await page.getByRole("gridcell", { name: "Frog" }).waitFor();
+  await page.keyboard.press("Enter");
+  await expect.poll(() => composer(page).inputValue()).toBe("like 🐸! And you?");
+  expect(await composer(page).evaluate((field) => field === document.activeElement)).toBe(true);
+  await composer(page).press("Enter");
+  await expect.poll(async () => (await friend.history(conversation)).at(-1)?.content).toBe("like 🐸! And you?");
+
+  await choose(page, "how was the pond?", "More reactions…");
+  await page.getByRole("searchbox", { name: "Search emoji" }).fill("snail");
+  await page.getByRole("gridcell", { name: "Snail" }).click();
+  await message(page, "how was the pond?").getByRole("button", { name: "🐌 1 reaction", pressed: true }).waitFor();
+});

@@ -1,5 +1,5 @@
 import type { FoundMessage, Page } from "@natterjack/client";
-import { type KeyboardEvent, useEffect, useRef, useState } from "react";
+import { type KeyboardEvent, type RefObject, useEffect, useLayoutEffect, useRef, useState } from "react";
 import { explain, useChat } from "../chat.ts";
 import { timeOfDay } from "../format.ts";
 import { asPrefix } from "../list/match.ts";
@@ -29,6 +29,7 @@ interface FindProps {
 export default function Find({ conversationId, onJump, onClose }: FindProps) {
   const [query, setQuery] = useState("");
   const [found, more] = useFound(conversationId, query);
+  const search = useRef<HTMLElement>(null);
   const field = useRef<HTMLInputElement>(null);
   const results = useRef<HTMLDivElement>(null);
   const [shown, setShown] = useState(true);
@@ -38,9 +39,10 @@ export default function Find({ conversationId, onJump, onClose }: FindProps) {
     setShown(false);
     onJump(seq);
   };
-  useEffect(() => field.current?.focus(), []);
+  useFocusWithin(search, field);
   return (
     <search
+      ref={search}
       className={styles.find}
       onFocus={(event) => setShown((was) => was || event.target === field.current)}
       onPointerDown={(event) => setShown((was) => was || event.target === field.current)}
@@ -86,6 +88,18 @@ export default function Find({ conversationId, onJump, onClose }: FindProps) {
       </div>
     </search>
   );
+}
+
+/** Gives the focus to a field as it opens; where it is still within when that ends, it goes back to where it was. */
+function useFocusWithin(whole: RefObject<HTMLElement | null>, field: RefObject<HTMLElement | null>): void {
+  useLayoutEffect(() => {
+    const before = document.activeElement;
+    const { current: within } = whole;
+    field.current?.focus();
+    return () => {
+      if (within?.contains(document.activeElement) && before instanceof HTMLElement) before.focus();
+    };
+  }, [whole, field]);
 }
 
 function says(found: Found, query: string): string {
