@@ -5,7 +5,7 @@ import { desktop, phone } from "../harness/device.js";
 import { Person } from "../harness/person.js";
 import { expect, test } from "../harness/test.js";
 import { empty, inside, outside, type Screen } from "../harness/tour.js";
-import { conversations, message, signIn, signUp } from "../harness/ui.js";
+import { composer, conversations, message, signIn, signUp } from "../harness/ui.js";
 import { usualWorld } from "../harness/world.js";
 
 const sizes: Record<string, BrowserContextOptions> = { desktop, phone };
@@ -119,6 +119,30 @@ test("what is closed gives the focus back to what opened it", async ({ open, ser
   await page.goto(`/c/${group}/details`);
   await opens(page.getByRole("button", { name: "More about Finn" }), menu);
   await opens(page.getByRole("button", { name: "Leave" }), dialog);
+});
+
+test("what is written from right to left reads so, in names, in messages and in the line in which one writes", async ({
+  open,
+  server,
+}) => {
+  const page = await (await open()).tab();
+  const me = await signUp(page, "Lena");
+  const friend = await Person.signUp(server.url, "عبد الرحمن");
+  const conversation = await friend.direct(me);
+  await friend.send(conversation, "left to right");
+  await friend.send(conversation, "مرحبا **Lena**!");
+  const direction = (where: Locator) => where.evaluate((element) => getComputedStyle(element).direction);
+  const line = conversations(page).getByText("مرحبا Lena!");
+  expect(await direction(line)).toBe("rtl");
+  expect(await direction(conversations(page).getByText("عبد الرحمن"))).toBe("rtl");
+  await line.click();
+  expect(await direction(page.getByRole("main").getByRole("heading", { name: "عبد الرحمن", level: 1 }))).toBe("rtl");
+  expect(await direction(message(page, "مرحبا").getByText("مرحبا"))).toBe("rtl");
+  expect(await direction(message(page, "left to right").getByText("left to right"))).toBe("ltr");
+  await composer(page).fill("أهلا");
+  expect(await direction(composer(page))).toBe("rtl");
+  await composer(page).fill("hello");
+  expect(await direction(composer(page))).toBe("ltr");
 });
 
 test("where less motion is wished for, nothing moves", async ({ open, server }) => {
