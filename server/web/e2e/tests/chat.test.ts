@@ -136,7 +136,9 @@ test("what was said is found by the beginning of a word, in the list and in its 
   await expect.poll(() => search.evaluate((field) => field === document.activeElement)).toBe(true);
   await page.keyboard.type("marshm");
   const found = conversations(page).getByRole("region", { name: "Messages" }).getByRole("link");
-  await found.getByText("the marshmallows are in the shed").click();
+  await found.getByText("the marshmallows are in the shed").waitFor();
+  await page.keyboard.press("ArrowDown");
+  await page.keyboard.press("Enter");
   await message(page, "marshmallows").waitFor();
   expect(await message(page, "reed 150").count()).toBe(0);
 

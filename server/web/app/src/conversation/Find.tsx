@@ -1,10 +1,11 @@
 import type { FoundMessage, Page } from "@natterjack/client";
-import { type KeyboardEvent, type RefObject, useEffect, useLayoutEffect, useRef, useState } from "react";
+import { type RefObject, useEffect, useLayoutEffect, useRef, useState } from "react";
 import { explain, useChat } from "../chat.ts";
 import { timeOfDay } from "../format.ts";
 import { asPrefix } from "../list/match.ts";
 import { Button, IconButton } from "../ui/Button.tsx";
 import { SearchField } from "../ui/Field.tsx";
+import { moveFocus } from "../ui/moveFocus.ts";
 import { Spinner } from "../ui/Spinner.tsx";
 import styles from "./find.module.css";
 import { Sender } from "./Quote.tsx";
@@ -31,7 +32,6 @@ export default function Find({ conversationId, onJump, onClose }: FindProps) {
   const [found, more] = useFound(conversationId, query);
   const search = useRef<HTMLElement>(null);
   const field = useRef<HTMLInputElement>(null);
-  const results = useRef<HTMLDivElement>(null);
   const [shown, setShown] = useState(true);
   const jump = (seq: number) => {
     // What was found is under the results. Back in the field they are there again.
@@ -49,14 +49,15 @@ export default function Find({ conversationId, onJump, onClose }: FindProps) {
       onKeyDown={(event) => {
         setShown(true);
         if (event.key === "Escape") onClose();
-        else moveFocus(event, field.current, results.current);
+        // From the field through the results, and back.
+        else moveFocus(event, [...event.currentTarget.querySelectorAll<HTMLElement>("input, li button")]);
       }}
     >
       <div className={styles.line}>
         <SearchField ref={field} label="Search in this conversation" value={query} onChange={setQuery} />
         <IconButton icon="close" label="Close the search" onClick={onClose} />
       </div>
-      <div ref={results} className={styles.results} hidden={!shown || found.status === "nothing"}>
+      <div className={styles.results} hidden={!shown || found.status === "nothing"}>
         <p className={found.status === "found" && found.items.length > 0 ? "hidden-visually" : styles.note} role="status">
           {says(found, query)}
         </p>
@@ -144,15 +145,4 @@ function useFound(conversationId: string, query: string): [Found, () => void] {
 
 function pageAfter(before: readonly FoundMessage[]): (page: Page<FoundMessage>) => Found {
   return ({ items, next }) => ({ status: "found", items: [...before, ...items], ...(next !== undefined && { next }) });
-}
-
-/** Arrow keys go from the field through the results, and back. */
-function moveFocus(event: KeyboardEvent, field: HTMLElement | null, results: HTMLElement | null): void {
-  if (event.key !== "ArrowDown" && event.key !== "ArrowUp") return;
-  const stops = [field, ...(results?.querySelectorAll<HTMLElement>("li button") ?? [])];
-  const at = stops.indexOf(document.activeElement as HTMLElement | null);
-  const next = stops[at + (event.key === "ArrowDown" ? 1 : -1)];
-  if (at < 0 || next === undefined || next === null) return;
-  event.preventDefault();
-  next.focus();
 }

@@ -37,6 +37,27 @@ it("asks once writing pauses for what was written, also where a word goes on, an
   expect(onJump).toHaveBeenCalledWith(2);
 });
 
+it("leads from the field through what is found by arrow keys, except those of an input method", async () => {
+  const { place, field, search, answer } = await open();
+  await search("pond");
+  await answer(0, { items: found("a pond", "two ponds") });
+  const [first, second] = place.querySelectorAll("li button");
+  field.focus();
+  await press(field, "ArrowDown", { isComposing: true });
+  expect(document.activeElement).toBe(field);
+  const steps: [string, Element | null | undefined][] = [
+    ["ArrowDown", first],
+    ["ArrowDown", second],
+    ["ArrowDown", second],
+    ["ArrowUp", first],
+    ["ArrowUp", field],
+  ];
+  for (const [key, reached] of steps) {
+    await press(document.activeElement as Element, key);
+    expect(document.activeElement).toBe(reached);
+  }
+});
+
 it("shows what the last query found, in whatever order the answers come", async () => {
   const { place, search, answer } = await open();
   await search("first");
