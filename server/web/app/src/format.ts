@@ -11,8 +11,13 @@ const dayOfYear = new Intl.DateTimeFormat(undefined, { day: "numeric", month: "s
 const date = new Intl.DateTimeFormat(undefined, { day: "numeric", month: "short", year: "numeric" });
 const moment = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "short" });
 
+/** The time of day. */
+export function timeOfDay(time: number): string {
+  return clock.format(time);
+}
+
 /** The number of midnights between two times. */
-function daysBetween(earlier: number, later: number): number {
+export function daysBetween(earlier: number, later: number): number {
   const midnight = (t: number) => new Date(t).setHours(0, 0, 0, 0);
   return Math.round((midnight(later) - midnight(earlier)) / (24 * hour));
 }
@@ -21,7 +26,7 @@ function daysBetween(earlier: number, later: number): number {
 export function shortTime(time: number, now: number): string {
   const days = daysBetween(time, now);
   if (days <= 0) {
-    return clock.format(time);
+    return timeOfDay(time);
   }
   if (days === 1) {
     return "Yesterday";
@@ -51,7 +56,7 @@ export function ago(time: number, now: number): string {
     return `${Math.floor(past / hour)} h ago`;
   }
   const days = daysBetween(time, now);
-  return days === 1 ? `yesterday, ${clock.format(time)}` : shortTime(time, now);
+  return days === 1 ? `yesterday, ${timeOfDay(time)}` : shortTime(time, now);
 }
 
 /** What is known of where somebody is; nothing where nothing is. */

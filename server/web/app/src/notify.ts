@@ -2,7 +2,7 @@
 
 import type { Chat, Conversation, Message } from "@natterjack/client";
 import { navigate } from "wouter/use-browser-location";
-import { line } from "./list/preview.ts";
+import { preview } from "./conversation/text/preview.ts";
 import { paths } from "./paths.ts";
 
 const key = "natterjack.notifications";
@@ -54,7 +54,7 @@ export interface Notice {
 
 /** What is shown for a message. */
 export function noticeOf(message: Message, conversation: Conversation, sender: string | undefined): Notice {
-  const text = line(message);
+  const text = preview(message);
   const body = conversation.kind === "group" && sender !== undefined ? `${sender}: ${text}` : text;
   return { kind: "notice", title: conversation.title, body, tag: conversation.id, path: paths.conversation(conversation.id) };
 }

@@ -6,7 +6,6 @@ import type {
   Chat,
   ConnectionState,
   Conversation,
-  Member,
   Message,
   Observable,
   Presence,
@@ -84,7 +83,6 @@ const none: TimelineState = { messages: [], hasOlder: false, hasNewer: false, lo
 export interface Scene {
   readonly account?: Account | undefined;
   readonly conversations?: readonly Conversation[];
-  readonly members?: Readonly<Record<string, readonly Member[]>>;
   readonly users?: readonly User[];
   readonly presences?: Readonly<Record<string, Presence>>;
   readonly typing?: Readonly<Record<string, readonly User[]>>;
@@ -99,8 +97,6 @@ export interface FakeChat extends Chat {
   readonly waiting: Value<number>;
   /** All that was asked for, as a name and its arguments. */
   readonly calls: [string, ...unknown[]][];
-  /** Lets a message arrive. */
-  arrive(message: Message, conversation: Conversation): void;
 }
 
 export const self = user("u1", "Ada Lovelace");
@@ -117,15 +113,9 @@ export function fakeChat(scene: Scene = {}): FakeChat {
   const done = (name: string) => noted<unknown[], Promise<void>>(name, Promise.resolve());
   const account = "account" in scene ? scene.account : { user: self, createTime: 0, presenceHidden: false };
   const users = scene.users ?? [];
-  const arrivals = new Set<(m: Message, c: Conversation) => void>();
   const conversations = new Value(scene.conversations ?? []);
   return {
     calls,
-    arrive: (m, c) => {
-      for (const arrived of arrivals) {
-        arrived(m, c);
-      }
-    },
     account: new Value<AccountState>(account === undefined ? { status: "signed-out" } : { status: "signed-in", account }),
     connection: new Value<ConnectionState>(scene.connection ?? { status: "live", over: "websocket" }),
     conversations,
@@ -138,7 +128,7 @@ export function fakeChat(scene: Scene = {}): FakeChat {
     typing: (id) => new Value(scene.typing?.[id] ?? []),
     presence: (id) => new Value<Presence>(scene.presences?.[id] ?? { state: "unknown" }),
     user: (id) => new Value(users.find((u) => u.id === id)),
-    members: (id) => new Value(scene.members?.[id]),
+    members: () => new Value(undefined),
     openTimeline: (): Timeline => ({
       get: () => none,
       subscribe: () => () => {},
@@ -178,10 +168,7 @@ export function fakeChat(scene: Scene = {}): FakeChat {
       return users.filter((u) => u.username.startsWith(query.toLowerCase()));
     },
     searchMessages: noted("searchMessages", Promise.resolve({ items: [] })),
-    onMessage: (arrived) => {
-      arrivals.add(arrived);
-      return () => void arrivals.delete(arrived);
-    },
+    onMessage: () => () => {},
     reconnect: noted("reconnect", undefined),
     close: noted("close", undefined),
   };

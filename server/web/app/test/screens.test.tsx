@@ -29,7 +29,7 @@ function failure(change: Partial<ChatError>): ChatError {
 describe("the connection's banner", () => {
   it("says nothing of a connection that is back soon", async () => {
     const chat = fakeChat({ connection: { status: "connecting" } });
-    const place = await draw(chat, <ConnectionBanner />);
+    const { place } = await draw(chat, <ConnectionBanner />);
     await pass(2000);
     expect(place.textContent).toBe("");
     await act(async () => chat.connection.set({ status: "live", over: "websocket" }));
@@ -40,7 +40,7 @@ describe("the connection's banner", () => {
 
   it("says what waits, offers to try, and is gone at once when it is over", async () => {
     const chat = fakeChat({ connection: { status: "waiting", retryTime: 0, attempt: 1 }, waiting: 2 });
-    const place = await draw(chat, <ConnectionBanner />);
+    const { place } = await draw(chat, <ConnectionBanner />);
     await pass(3000);
     expect(place.textContent).toContain("2 messages wait to be sent");
     await act(async () => place.querySelector("button")?.click());
@@ -53,7 +53,7 @@ describe("the connection's banner", () => {
 describe("a connection that was ended for good", () => {
   it("is told of, and can be asked for again", async () => {
     const chat = fakeChat({ connection: { status: "stopped" } });
-    const place = await draw(chat, <ConnectionBanner />);
+    const { place } = await draw(chat, <ConnectionBanner />);
     await pass(3000);
     expect(place.textContent).toContain("Not connected");
     await act(async () => place.querySelector("button")?.click());
@@ -99,9 +99,9 @@ describe("signing up", () => {
     history.replaceState(null, "", "/sign-up");
     const chat = fakeChat({ account: undefined });
     chat.signUp = () => Promise.reject(failure(error));
-    const place = await draw(chat, <Auth reason={undefined} />);
-    await write(place.querySelector("[name=username]"), "ada");
-    await write(place.querySelector("[name=password]"), "correct horse");
+    const { place } = await draw(chat, <Auth reason={undefined} />);
+    await write(place.querySelector("[name=username]") as HTMLInputElement, "ada");
+    await write(place.querySelector("[name=password]") as HTMLInputElement, "correct horse");
     await act(async () => place.querySelector("form")?.dispatchEvent(new Event("submit", { bubbles: true, cancelable: true })));
     const [wrong, ...others] = place.querySelectorAll("input[aria-invalid=true]");
     expect(others).toEqual([]);
@@ -136,7 +136,7 @@ describe("searching", () => {
     chat.searchMessages = (query) => new Promise((resolve) => Object.assign(answers, { [query]: resolve }));
     const page = (text: string) => ({ items: [{ message: message(text), conversationId: "c1" }] });
     let type: (query: string) => void = () => {};
-    const place = await draw(
+    const { place } = await draw(
       chat,
       <Search
         typed={(t) => {
@@ -157,7 +157,7 @@ describe("searching", () => {
   it("says why it did not work", async () => {
     const chat = fakeChat();
     chat.searchUsers = () => Promise.reject(failure({ code: "network" }));
-    const place = await draw(chat, <Results query="x" />);
+    const { place } = await draw(chat, <Results query="x" />);
     await pass(250);
     expect(place.textContent).toContain("could not be reached");
   });

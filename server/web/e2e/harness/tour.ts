@@ -72,6 +72,25 @@ export function inside(world: World): readonly Screen[] {
         await page.getByRole("gridcell").first().waitFor();
       },
     },
+    {
+      name: "find",
+      show: async (page) => {
+        await conversation(page, at(world.direct.id));
+        await page.getByRole("button", { name: "Search in this conversation" }).click();
+        await page.getByRole("main").getByRole("searchbox").fill("a");
+        await page.getByRole("main").getByRole("search").getByRole("listitem").first().waitFor();
+      },
+    },
+    {
+      name: "info",
+      show: async (page) => {
+        await conversation(page, at(world.group.id));
+        await timeline(page).getByRole("article").last().focus();
+        await page.keyboard.press("Enter");
+        await page.getByRole("menuitem", { name: "Info" }).click();
+        await page.getByRole("dialog", { name: "Message" }).waitFor();
+      },
+    },
     { name: "details", show: (page) => go(page, `${at(world.group.id)}/details`) },
     { name: "details-direct", show: (page) => go(page, `${at(world.direct.id)}/details`) },
     {

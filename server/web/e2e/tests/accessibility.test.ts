@@ -1,17 +1,17 @@
-import type { BrowserContextOptions } from "playwright-core";
+import type { BrowserContextOptions, Locator } from "playwright-core";
 import { describe } from "vitest";
 import { violations } from "../harness/axe.js";
 import { desktop, phone } from "../harness/device.js";
 import { Person } from "../harness/person.js";
 import { expect, test } from "../harness/test.js";
 import { empty, inside, outside, type Screen } from "../harness/tour.js";
-import { conversations, message, signIn, signUp } from "../harness/ui.js";
+import { composer, conversations, message, signIn, signUp } from "../harness/ui.js";
 import { usualWorld } from "../harness/world.js";
 
 const sizes: Record<string, BrowserContextOptions> = { desktop, phone };
 
 describe.each(Object.entries(sizes))("on a %s", (_, size) => {
-  test("axe-core finds nothing serious on any screen, light or dark", async ({ open, server }) => {
+  test("axe-core finds nothing serious on any screen, light or dark", { timeout: 120_000 }, async ({ open, server }) => {
     const world = await usualWorld(server.url);
     const found: Record<string, string[]> = {};
     const look = async (page: Awaited<ReturnType<typeof tab>>, screens: readonly Screen[]) => {
@@ -87,6 +87,62 @@ test("the keyboard alone goes from signing in to an answer", async ({ open, serv
   await keyboard.press("Enter");
   await message(page, "an answer by hand").getByRole("button").filter({ hasText: "no mouse today?" }).waitFor();
   await expect.poll(async () => (await friend.history(conversation)).at(-1)?.replyToSeq).toBe(seq);
+});
+
+test("what is closed gives the focus back to what opened it", async ({ open, server }) => {
+  const page = await (await open()).tab();
+  const me = await signUp(page, "Fay");
+  const friend = await Person.signUp(server.url, "Finn");
+  await friend.send(await friend.direct(me), "focus");
+  const group = await friend.group("Lens", [me]);
+  await conversations(page).getByText("focus").click();
+  await message(page, "focus").waitFor();
+  const main = page.getByRole("main");
+  const dialog = page.getByRole("dialog");
+  const menu = page.getByRole("menu");
+  /** Opens something by Enter (and more keys in its menu), closes it by Escape, and looks where the focus is then. */
+  const opens = async (opener: Locator, what: Locator, ...keys: string[]) => {
+    await opener.focus();
+    await page.keyboard.press("Enter");
+    if (keys.length > 0) await menu.waitFor();
+    for (const key of keys) await page.keyboard.press(key);
+    await what.waitFor();
+    await page.keyboard.press("Escape");
+    await what.waitFor({ state: "detached" });
+    expect(await opener.evaluate((element) => element === document.activeElement), `${opener} has the focus`).toBe(true);
+  };
+  await opens(page.getByRole("button", { name: "New conversation" }).first(), dialog);
+  await opens(main.getByRole("button", { name: "Search in this conversation" }), main.getByRole("search"));
+  await opens(message(page, "focus"), menu);
+  await opens(message(page, "focus"), page.getByRole("dialog", { name: "Message" }), "i", "Enter");
+  await opens(message(page, "focus"), page.getByRole("dialog", { name: "Emoji" }), "Enter");
+  await page.goto(`/c/${group}/details`);
+  await opens(page.getByRole("button", { name: "More about Finn" }), menu);
+  await opens(page.getByRole("button", { name: "Leave" }), dialog);
+});
+
+test("what is written from right to left reads so, in names, in messages and in the line in which one writes", async ({
+  open,
+  server,
+}) => {
+  const page = await (await open()).tab();
+  const me = await signUp(page, "Lena");
+  const friend = await Person.signUp(server.url, "عبد الرحمن");
+  const conversation = await friend.direct(me);
+  await friend.send(conversation, "left to right");
+  await friend.send(conversation, "مرحبا **Lena**!");
+  const direction = (where: Locator) => where.evaluate((element) => getComputedStyle(element).direction);
+  const line = conversations(page).getByText("مرحبا Lena!");
+  expect(await direction(line)).toBe("rtl");
+  expect(await direction(conversations(page).getByText("عبد الرحمن"))).toBe("rtl");
+  await line.click();
+  expect(await direction(page.getByRole("main").getByRole("heading", { name: "عبد الرحمن", level: 1 }))).toBe("rtl");
+  expect(await direction(message(page, "مرحبا").getByText("مرحبا"))).toBe("rtl");
+  expect(await direction(message(page, "left to right").getByText("left to right"))).toBe("ltr");
+  await composer(page).fill("أهلا");
+  expect(await direction(composer(page))).toBe("rtl");
+  await composer(page).fill("hello");
+  expect(await direction(composer(page))).toBe("ltr");
 });
 
 test("where less motion is wished for, nothing moves", async ({ open, server }) => {

@@ -1,6 +1,6 @@
 import { Person, password } from "../harness/person.js";
 import { expect, test } from "../harness/test.js";
-import { conversations, signIn, signOut, signUp, stored } from "../harness/ui.js";
+import { conversations, entry, openConversation, signIn, signOut, signUp, stored } from "../harness/ui.js";
 
 const refused = (status: number) => new RegExp(`the server responded with a status of ${status}`);
 
@@ -61,4 +61,53 @@ test("a session that is revoked on another device ends here at once, with a word
   await lostPage.getByRole("button", { name: "Sign in" }).waitFor();
   await other.reload();
   await conversations(other).waitFor();
+});
+
+test("a new name is seen by others who look again, and a new password ends all other sessions", async ({ open, server }) => {
+  const page = await (await open()).tab();
+  const { id, username } = await signUp(page, "Old Name");
+  const phone = await open();
+  phone.tolerate(refused(401)); // what it hears of the server
+  const phonePage = await phone.tab();
+  await signIn(phonePage, username);
+  await conversations(phonePage).waitFor();
+  const other = await (await open()).tab();
+  const friend = await signUp(other, "Friend");
+  const made = await Person.signUp(server.url, "Third");
+  await made.group("All of us", [{ id }, friend]);
+  await openConversation(other, "All of us");
+  await other.getByRole("main").getByRole("button", { name: "Details" }).click();
+  const details = other.getByRole("complementary", { name: "Details" });
+  await details.getByText("Old Name").waitFor();
+
+  await page.goto("/settings");
+  await page.getByRole("textbox", { name: "Shown name" }).fill("New Name");
+  await page.getByRole("button", { name: "Save" }).click();
+  await page.getByRole("status").getByText("Your profile is saved.").waitFor();
+  await other.reload();
+  await details.getByText("New Name").waitFor();
+
+  await page.getByLabel("Current password", { exact: true }).fill(password);
+  await page.getByLabel("New password", { exact: true }).fill("quite another secret");
+  await page.getByRole("button", { name: "Change password" }).click();
+  await phonePage.getByText("This session was ended").waitFor();
+  await signIn(phonePage, username, "quite another secret");
+  await entry(phonePage, "All of us").waitFor();
+  await entry(page, "All of us").waitFor();
+});
+
+test("a chosen theme wins over the system's, and holds after a reload", async ({ open }) => {
+  const page = await (await open({ colorScheme: "light" })).tab();
+  await signUp(page, "Night Owl");
+  const ground = () => page.evaluate(() => getComputedStyle(document.body).backgroundColor);
+  const light = await ground();
+  await page.goto("/settings");
+  await page.getByRole("radio", { name: "Dark" }).check();
+  await expect.poll(ground).not.toBe(light);
+  const dark = await ground();
+  await page.reload({ waitUntil: "commit" });
+  await page.getByRole("radio", { name: "Dark", checked: true }).waitFor();
+  expect(await ground()).toBe(dark);
+  await page.getByRole("radio", { name: "System" }).check();
+  await expect.poll(ground).toBe(light);
 });

@@ -1,5 +1,6 @@
 import type { Page } from "playwright-core";
 import type { Device } from "../harness/device.js";
+import { Person } from "../harness/person.js";
 import { expect, test } from "../harness/test.js";
 import {
   choose,
@@ -116,4 +117,62 @@ test("a draft waits in its conversation, over a reload too", async ({ open }) =>
   await message(ann, "not yet said").waitFor();
   await expect.poll(() => composer(ann).inputValue()).toBe("");
   await expect.poll(() => conversations(ann).getByText("Draft:").count()).toBe(0);
+});
+
+test("what was said is found by the beginning of a word, in the list and in its conversation, and led to", async ({
+  open,
+  server,
+}) => {
+  const page = await (await open()).tab();
+  const me = await signUp(page, "Seeker");
+  const friend = await Person.signUp(server.url, "Heron");
+  const conversation = await friend.direct(me);
+  await friend.send(conversation, "the **marshmallows** are in the shed");
+  await friend.sendMany(conversation, 150, (n) => `reed ${n}`);
+  await entry(page, "reed 150").waitFor();
+
+  const search = conversations(page).getByRole("searchbox", { name: "Search" });
+  await page.keyboard.press("Control+k");
+  await expect.poll(() => search.evaluate((field) => field === document.activeElement)).toBe(true);
+  await page.keyboard.type("marshm");
+  const found = conversations(page).getByRole("region", { name: "Messages" }).getByRole("link");
+  await found.getByText("the marshmallows are in the shed").waitFor();
+  await page.keyboard.press("ArrowDown");
+  await page.keyboard.press("Enter");
+  await message(page, "marshmallows").waitFor();
+  expect(await message(page, "reed 150").count()).toBe(0);
+
+  await page.getByRole("main").getByRole("button", { name: "Search in this conversation" }).click();
+  await page.getByRole("main").getByRole("searchbox").fill("reed 7");
+  await page
+    .getByRole("main")
+    .getByRole("button", { name: /reed 70/ })
+    .click();
+  await message(page, "reed 70").waitFor();
+  await page.getByRole("button", { name: "Jump to the newest message" }).click();
+  await message(page, "reed 150").waitFor();
+});
+
+test("an emoji is found by its name, and put where the caret is or at a message", async ({ open, server }) => {
+  const page = await (await open()).tab();
+  const me = await signUp(page, "Emma");
+  const friend = await Person.signUp(server.url, "Moji");
+  const conversation = await friend.direct(me);
+  await friend.send(conversation, "how was the pond?");
+  await openConversation(page, "Moji");
+  await composer(page).fill("like ! And you?");
+  for (let i = 0; i < "! And you?".length; i++) await composer(page).press("ArrowLeft");
+  await page.getByRole("button", { name: "Insert an emoji" }).click();
+  await page.getByRole("searchbox", { name: "Search emoji" }).fill("frog");
+  await page.getByRole("gridcell", { name: "Frog" }).waitFor();
+  await page.keyboard.press("Enter");
+  await expect.poll(() => composer(page).inputValue()).toBe("like 🐸! And you?");
+  expect(await composer(page).evaluate((field) => field === document.activeElement)).toBe(true);
+  await composer(page).press("Enter");
+  await expect.poll(async () => (await friend.history(conversation)).at(-1)?.content).toBe("like 🐸! And you?");
+
+  await choose(page, "how was the pond?", "More reactions…");
+  await page.getByRole("searchbox", { name: "Search emoji" }).fill("snail");
+  await page.getByRole("gridcell", { name: "Snail" }).click();
+  await message(page, "how was the pond?").getByRole("button", { name: "🐌 1 reaction", pressed: true }).waitFor();
 });

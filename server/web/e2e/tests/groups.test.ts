@@ -1,6 +1,8 @@
+import { MemberRole } from "@natterjack/proto/chat/v1/conversation_pb.js";
+import { networkErrors } from "../harness/device.js";
 import { Person } from "../harness/person.js";
 import { expect, test } from "../harness/test.js";
-import { composer, entry, message, openConversation, send, signUp, timeline } from "../harness/ui.js";
+import { composer, entry, message, openConversation, send, signUp, state, timeline } from "../harness/ui.js";
 
 test("a group is made, renamed, joined, ruled and left", async ({ open, server }) => {
   const owner = await (await open()).tab();
@@ -41,6 +43,11 @@ test("a group is made, renamed, joined, ruled and left", async ({ open, server }
   await details.getByRole("button", { name: "More about Gus Guest" }).click();
   await owner.getByRole("menuitem", { name: "Make reader" }).click();
   await expect.poll(() => composer(guest).count()).toBe(0);
+  await message(guest, "welcome").focus();
+  await guest.keyboard.press("Enter");
+  await guest.getByRole("menu").waitFor();
+  expect(await guest.getByRole("menuitem").allInnerTexts(), "what a reader may do").toEqual(["Copy text", "Info"]);
+  await guest.keyboard.press("Escape");
   await details.getByRole("button", { name: "More about Gus Guest" }).click();
   await owner.getByRole("menuitem", { name: "Make member" }).click();
   await send(guest, "I may speak again");
@@ -59,4 +66,29 @@ test("a group is made, renamed, joined, ruled and left", async ({ open, server }
   await details.getByRole("button", { name: "Leave" }).click();
   await owner.getByRole("dialog").getByRole("button", { name: "Leave" }).click();
   await expect.poll(() => entry(owner, "Frog pond").count()).toBe(0);
+});
+
+test("a message that is refused says so, and can be sent again once it may be", async ({ open, server }) => {
+  const device = await open();
+  device.tolerate(...networkErrors);
+  const page = await device.tab();
+  const me = await signUp(page, "Rhea");
+  const owner = await Person.signUp(server.url, "Opal");
+  const group = await owner.group("Marsh", [me]);
+  await owner.send(group, "quiet, please");
+  await openConversation(page, "Marsh");
+  await message(page, "quiet, please").waitFor();
+
+  await device.context.setOffline(true);
+  await send(page, "may I?");
+  await state(page, "may I?", "Waiting for a connection").waitFor();
+  await owner.chat.updateMember({ conversationId: group, userId: me.id, role: MemberRole.READER });
+  await device.context.setOffline(false);
+  const refused = message(page, "may I?");
+  await refused.getByText("Not sent. Readers can't send in this conversation.").waitFor();
+  await owner.chat.updateMember({ conversationId: group, userId: me.id, role: MemberRole.MEMBER });
+  await composer(page).waitFor();
+  await refused.getByRole("button", { name: "Try again" }).click();
+  await state(page, "may I?", /Sent|Delivered|Read/).waitFor();
+  await expect.poll(async () => (await owner.history(group)).map((m) => m.content)).toEqual(["quiet, please", "may I?"]);
 });

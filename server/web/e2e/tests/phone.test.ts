@@ -1,7 +1,9 @@
 import { phone } from "../harness/device.js";
 import { Person } from "../harness/person.js";
 import { expect, test } from "../harness/test.js";
-import { composer, conversations, entry, longPress, message, signUp, timeline } from "../harness/ui.js";
+import { inside } from "../harness/tour.js";
+import { composer, conversations, entry, longPress, message, signIn, signUp, timeline } from "../harness/ui.js";
+import { extremeWorld } from "../harness/world.js";
 
 test("on a phone one pane is shown at a time, everything fits, and a finger can do it", async ({ open, server }) => {
   const page = await (await open(phone)).tab();
@@ -39,6 +41,37 @@ test("on a phone one pane is shown at a time, everything fits, and a finger can 
   await page.goBack();
   await entry(page, "Desk").waitFor();
   expect(await timeline(page).count()).toBe(0);
+});
+
+test("on a phone nothing sticks out of the screen, however long names and words are", { timeout: 120_000 }, async ({
+  open,
+  server,
+}) => {
+  const world = await extremeWorld(server.url);
+  const page = await (await open(phone)).tab();
+  await signIn(page, world.me.username);
+  await conversations(page).waitFor();
+  const outside: Record<string, string[]> = {};
+  for (const screen of inside(world)) {
+    await screen.show(page);
+    const found = await page.evaluate(() =>
+      [...document.querySelectorAll("button, a, input, textarea, p, h1, h2, h3, pre, time")]
+        .filter(
+          (e) =>
+            e.checkVisibility({ checkOpacity: true, checkVisibilityCSS: true }) &&
+            !e.matches(".hidden-visually, .hidden-visually *"),
+        )
+        .map((e) => ({
+          name: `${e.localName} ${e.getAttribute("aria-label") ?? e.textContent}`,
+          ...e.getBoundingClientRect().toJSON(),
+        }))
+        .filter((e) => e.width > 0 && (e.left < -0.5 || e.right > innerWidth + 0.5))
+        .map((e) => `${e.name.slice(0, 40)}: ${e.left} to ${e.right}`),
+    );
+    if (found.length > 0) outside[screen.name] = found;
+  }
+  world.close();
+  expect(outside).toEqual({});
 });
 
 test("a finger that rests on a message opens its menu, again and again", async ({ open, server }) => {

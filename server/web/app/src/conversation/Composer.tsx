@@ -12,14 +12,15 @@ import {
   useState,
 } from "react";
 import { explain, useChat } from "../chat.ts";
+import { mayWrite } from "../group/roles.ts";
 import { IconButton } from "../ui/Button.tsx";
 import { toast } from "../ui/toasts.ts";
 import type { Place } from "./actions.ts";
 import styles from "./composer.module.css";
 import { bytesOf, maxBytes, warnBytes } from "./limit.ts";
 import { Sender } from "./Quote.tsx";
+import { preview } from "./text/preview.ts";
 import { useDraft } from "./useDraft.ts";
-import { preview } from "./words.ts";
 
 /** What the text that is written will be. */
 export type Writing = { readonly kind: "new" } | { readonly kind: "reply" | "edit"; readonly message: Message };
@@ -44,7 +45,7 @@ interface ComposerProps {
 
 /** The line in which messages are written, or why there is none. */
 export function Composer(props: ComposerProps) {
-  if (props.conversation.role === "reader")
+  if (!mayWrite(props.conversation))
     return <p className={styles.reader}>You can read this group, but not write in it. Its admins can change that.</p>;
   return <Editor {...props} />;
 }

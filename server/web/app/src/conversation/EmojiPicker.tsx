@@ -1,5 +1,5 @@
 import { EmojiPicker as Picker } from "frimousse";
-import { type AriaAttributes, useLayoutEffect, useRef } from "react";
+import { type AriaAttributes, useLayoutEffect, useRef, useState } from "react";
 import { placeBeside } from "../ui/place.ts";
 import { Spinner } from "../ui/Spinner.tsx";
 import type { Place } from "./actions.ts";
@@ -15,6 +15,8 @@ interface EmojiPickerProps {
 /** All emoji, to look through or search; open for as long as it is rendered. */
 export default function EmojiPicker({ at, onPick, onClose }: EmojiPickerProps) {
   const ref = useRef<HTMLDivElement>(null);
+  // A finger hits what is 44 pixels wide, which on the smallest phone is a seventh.
+  const [columns] = useState(() => (matchMedia("(pointer: coarse)").matches ? 7 : 9));
   // biome-ignore lint/correctness/useExhaustiveDependencies: it opens once, where it was asked for
   useLayoutEffect(() => {
     const { current: popover } = ref;
@@ -34,7 +36,7 @@ export default function EmojiPicker({ at, onPick, onClose }: EmojiPickerProps) {
     >
       <Picker.Root
         className={styles.picker}
-        columns={9}
+        columns={columns}
         resolveEmojiData={loadEmoji}
         onEmojiSelect={({ emoji }) => {
           ref.current?.hidePopover();

@@ -1,12 +1,16 @@
 import type { FoundMessage, Page } from "@natterjack/client";
-import { type KeyboardEvent, useEffect, useRef, useState } from "react";
+import { type RefObject, useEffect, useLayoutEffect, useRef, useState } from "react";
 import { explain, useChat } from "../chat.ts";
+import { timeOfDay } from "../format.ts";
+import { asPrefix } from "../list/match.ts";
 import { Button, IconButton } from "../ui/Button.tsx";
 import { SearchField } from "../ui/Field.tsx";
+import { moveFocus } from "../ui/moveFocus.ts";
 import { Spinner } from "../ui/Spinner.tsx";
 import styles from "./find.module.css";
 import { Sender } from "./Quote.tsx";
-import { dayName, preview, timeOfDay } from "./words.ts";
+import { preview } from "./text/preview.ts";
+import { dayName } from "./words.ts";
 
 /** How long writing pauses before it is searched for, in milliseconds. */
 const pause = 250;
@@ -26,8 +30,8 @@ interface FindProps {
 export default function Find({ conversationId, onJump, onClose }: FindProps) {
   const [query, setQuery] = useState("");
   const [found, more] = useFound(conversationId, query);
+  const search = useRef<HTMLElement>(null);
   const field = useRef<HTMLInputElement>(null);
-  const results = useRef<HTMLDivElement>(null);
   const [shown, setShown] = useState(true);
   const jump = (seq: number) => {
     // What was found is under the results. Back in the field they are there again.
@@ -35,23 +39,25 @@ export default function Find({ conversationId, onJump, onClose }: FindProps) {
     setShown(false);
     onJump(seq);
   };
-  useEffect(() => field.current?.focus(), []);
+  useFocusWithin(search, field);
   return (
     <search
+      ref={search}
       className={styles.find}
       onFocus={(event) => setShown((was) => was || event.target === field.current)}
       onPointerDown={(event) => setShown((was) => was || event.target === field.current)}
       onKeyDown={(event) => {
         setShown(true);
         if (event.key === "Escape") onClose();
-        else moveFocus(event, field.current, results.current);
+        // From the field through the results, and back.
+        else moveFocus(event, [...event.currentTarget.querySelectorAll<HTMLElement>("input, li button")]);
       }}
     >
       <div className={styles.line}>
         <SearchField ref={field} label="Search in this conversation" value={query} onChange={setQuery} />
         <IconButton icon="close" label="Close the search" onClick={onClose} />
       </div>
-      <div ref={results} className={styles.results} hidden={!shown || found.status === "nothing"}>
+      <div className={styles.results} hidden={!shown || found.status === "nothing"}>
         <p className={found.status === "found" && found.items.length > 0 ? "hidden-visually" : styles.note} role="status">
           {says(found, query)}
         </p>
@@ -83,6 +89,18 @@ export default function Find({ conversationId, onJump, onClose }: FindProps) {
       </div>
     </search>
   );
+}
+
+/** Gives the focus to a field as it opens; where it is still within when that ends, it goes back to where it was. */
+function useFocusWithin(whole: RefObject<HTMLElement | null>, field: RefObject<HTMLElement | null>): void {
+  useLayoutEffect(() => {
+    const before = document.activeElement;
+    const { current: within } = whole;
+    field.current?.focus();
+    return () => {
+      if (within?.contains(document.activeElement) && before instanceof HTMLElement) before.focus();
+    };
+  }, [whole, field]);
 }
 
 function says(found: Found, query: string): string {
@@ -118,7 +136,7 @@ function useFound(conversationId: string, query: string): [Found, () => void] {
     if (wanted === "") return setFound({ status: "nothing" });
     const timer = setTimeout(() => {
       setFound((before) => (before.status === "found" ? before : { status: "searching" }));
-      void latest.current(() => chat.searchMessages(wanted, conversationId), []);
+      void latest.current(() => chat.searchMessages(asPrefix(wanted), conversationId), []);
     }, pause);
     return () => clearTimeout(timer);
   }, [chat, conversationId, wanted]);
@@ -127,15 +145,4 @@ function useFound(conversationId: string, query: string): [Found, () => void] {
 
 function pageAfter(before: readonly FoundMessage[]): (page: Page<FoundMessage>) => Found {
   return ({ items, next }) => ({ status: "found", items: [...before, ...items], ...(next !== undefined && { next }) });
-}
-
-/** Arrow keys go from the field through the results, and back. */
-function moveFocus(event: KeyboardEvent, field: HTMLElement | null, results: HTMLElement | null): void {
-  if (event.key !== "ArrowDown" && event.key !== "ArrowUp") return;
-  const stops = [field, ...(results?.querySelectorAll<HTMLElement>("li button") ?? [])];
-  const at = stops.indexOf(document.activeElement as HTMLElement | null);
-  const next = stops[at + (event.key === "ArrowDown" ? 1 : -1)];
-  if (at < 0 || next === undefined || next === null) return;
-  event.preventDefault();
-  next.focus();
 }

@@ -1,8 +1,8 @@
 import type { Conversation } from "@natterjack/client";
-import { useEffect, useState } from "react";
 import { useLocation } from "wouter";
 import { usePresence } from "../chat.ts";
 import { count, presenceText } from "../format.ts";
+import { useNow } from "../now.ts";
 import { paths } from "../paths.ts";
 import { Avatar } from "../ui/Avatar.tsx";
 import { IconButton } from "../ui/Button.tsx";
@@ -20,6 +20,7 @@ export function Head({ conversation, finding, onFind }: HeadProps) {
   const { id, kind, title, peer } = conversation;
   const [path, navigate] = useLocation();
   const presence = usePresence(peer?.id);
+  const now = useNow();
   const detailsOpen = path === paths.details(id);
   const toggleDetails = () => navigate(detailsOpen ? paths.conversation(id) : paths.details(id), { replace: detailsOpen });
   return (
@@ -37,7 +38,7 @@ export function Head({ conversation, finding, onFind }: HeadProps) {
         <span className={styles.names}>
           <h1 dir="auto">{title}</h1>
           <span className={styles.line}>
-            {kind === "group" ? count(conversation.memberCount, "member") : <PresenceWords peerId={peer?.id} />}
+            {kind === "group" ? count(conversation.memberCount, "member") : presenceText(presence, now)}
           </span>
         </span>
       </button>
@@ -51,17 +52,4 @@ export function Head({ conversation, finding, onFind }: HeadProps) {
       />
     </Header>
   );
-}
-
-/** "Last seen 5 minutes ago" goes on counting. */
-function PresenceWords({ peerId }: { peerId: string | undefined }) {
-  const presence = usePresence(peerId);
-  const [now, setNow] = useState(Date.now);
-  useEffect(() => {
-    setNow(Date.now());
-    if (presence.lastSeenTime === undefined) return;
-    const timer = setInterval(() => setNow(Date.now()), 60_000);
-    return () => clearInterval(timer);
-  }, [presence]);
-  return presenceText(presence, now);
 }

@@ -1,4 +1,5 @@
 import type { Conversation, Message } from "@natterjack/client";
+import { manages, mayWrite } from "../group/roles.ts";
 import { Menu, type MenuItem } from "../ui/Menu.tsx";
 import { toast } from "../ui/toasts.ts";
 import type { Place } from "./actions.ts";
@@ -25,7 +26,7 @@ export default function MessageMenu(props: MessageMenuProps) {
   const { message, at, onClose } = props;
   return (
     <Menu label="Message" items={itemsOf(props)} at={at} onClose={onClose}>
-      {props.conversation.role !== "reader" && (
+      {mayWrite(props.conversation) && (
         <div className={styles.quick}>
           {quick.map((emoji) => {
             const mine = message.reactions.some((reaction) => reaction.emoji === emoji && reaction.mine);
@@ -54,8 +55,8 @@ export default function MessageMenu(props: MessageMenuProps) {
 }
 
 function itemsOf({ conversation, message, ...props }: MessageMenuProps): MenuItem[] {
-  const writes = conversation.role !== "reader";
-  const moderates = conversation.kind === "group" && (conversation.role === "admin" || conversation.role === "owner");
+  const writes = mayWrite(conversation);
+  const moderates = conversation.kind === "group" && manages(conversation.role);
   const items: MenuItem[] = [];
   if (writes) {
     items.push({ label: "More reactions…", icon: "smile", onSelect: props.onPickReaction });
@@ -64,7 +65,8 @@ function itemsOf({ conversation, message, ...props }: MessageMenuProps): MenuIte
   if (message.mine && writes) items.push({ label: "Edit", icon: "edit", onSelect: props.onEdit });
   items.push({ label: "Copy text", icon: "copy", onSelect: () => void copy(message.content) });
   items.push({ label: "Info", icon: "info", onSelect: props.onInfo });
-  if (message.mine || moderates) items.push({ label: "Delete…", icon: "trash", danger: true, onSelect: props.onDelete });
+  if ((message.mine && writes) || moderates)
+    items.push({ label: "Delete…", icon: "trash", danger: true, onSelect: props.onDelete });
   return items;
 }
 

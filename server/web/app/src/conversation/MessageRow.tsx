@@ -1,7 +1,7 @@
 import type { Message, Timeline } from "@natterjack/client";
 import { type KeyboardEvent, memo, type ReactNode, useRef } from "react";
 import { explain, useUser } from "../chat.ts";
-import { fullTime } from "../format.ts";
+import { fullTime, timeOfDay } from "../format.ts";
 import { Avatar } from "../ui/Avatar.tsx";
 import { Button, IconButton } from "../ui/Button.tsx";
 import { cx } from "../ui/cx.ts";
@@ -14,7 +14,7 @@ import { Ticks } from "./Ticks.tsx";
 import { emojiCount } from "./text/emoji.ts";
 import { MessageText } from "./text/MessageText.tsx";
 import { useContextMenu } from "./useContextMenu.ts";
-import { messageLabel, timeOfDay } from "./words.ts";
+import { messageLabel } from "./words.ts";
 
 interface MessageRowProps {
   message: Message;
@@ -22,6 +22,8 @@ interface MessageRowProps {
   actions: RowActions;
   /** In a group, others are named. */
   group: boolean;
+  /** One may write here, and react; a reader may not. */
+  writes: boolean;
   first: boolean;
   last: boolean;
   /** It is the one that the Tab key reaches. */
@@ -32,7 +34,7 @@ interface MessageRowProps {
 
 /** One message. It can be focused: Enter opens what can be done with it. */
 export const MessageRow = memo(function MessageRow(props: MessageRowProps) {
-  const { message, actions, group, first, last, current, lit } = props;
+  const { message, actions, group, writes, first, last, current, lit } = props;
   const sender = useUser(message.senderId);
   const name = sender?.displayName ?? "";
   const line = useRef<HTMLDivElement>(null);
@@ -63,9 +65,9 @@ export const MessageRow = memo(function MessageRow(props: MessageRowProps) {
             </span>
           )}
           <Bubble {...props} />
-          {isLive(message) && <Tools message={message} actions={actions} />}
+          {isLive(message) && <Tools {...props} />}
         </div>
-        {message.reactions.length > 0 && <Reactions message={message} actions={actions} tabIndex={current ? 0 : -1} />}
+        {message.reactions.length > 0 && <Reactions {...{ message, actions, writes }} tabIndex={current ? 0 : -1} />}
         {message.delivery === "failed" && <Failed message={message} actions={actions} />}
       </div>
     </article>
@@ -106,16 +108,20 @@ function Meta({ message }: { message: Message }) {
 }
 
 /** What a mouse finds beside a bubble. The same is in the menu, so that the Tab key doesn't stop here. */
-function Tools({ message, actions }: { message: Message; actions: RowActions }): ReactNode {
+function Tools({ message, actions, writes }: MessageRowProps): ReactNode {
   return (
     <div className={styles.tools}>
-      <IconButton
-        icon="smile"
-        label="React"
-        tabIndex={-1}
-        onClick={(event) => actions.pickReaction(message, event.currentTarget)}
-      />
-      <IconButton icon="reply" label="Reply" tabIndex={-1} onClick={() => actions.reply(message)} />
+      {writes && (
+        <>
+          <IconButton
+            icon="smile"
+            label="React"
+            tabIndex={-1}
+            onClick={(event) => actions.pickReaction(message, event.currentTarget)}
+          />
+          <IconButton icon="reply" label="Reply" tabIndex={-1} onClick={() => actions.reply(message)} />
+        </>
+      )}
       <IconButton
         icon="more"
         label="More"

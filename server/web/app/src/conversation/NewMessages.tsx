@@ -1,7 +1,7 @@
 import type { Message, TimelineState } from "@natterjack/client";
 import { useEffect, useRef, useState } from "react";
 import { useChat } from "../chat.ts";
-import { preview } from "./words.ts";
+import { preview } from "./text/preview.ts";
 
 /** More than this many at once are counted instead of read out. */
 const most = 3;

@@ -2,7 +2,7 @@ import type { Message, Observable, Timeline } from "@natterjack/client";
 import { useMemo } from "react";
 import { useObservable, useUser } from "../chat.ts";
 import styles from "./message.module.css";
-import { preview } from "./words.ts";
+import { preview } from "./text/preview.ts";
 
 interface QuoteProps {
   timeline: Timeline;

@@ -2,35 +2,26 @@ import type { Chat, Message } from "@natterjack/client";
 import { useState } from "react";
 import { useChat } from "../chat.ts";
 import { cx } from "../ui/cx.ts";
-import { Icon, type IconName } from "../ui/Icon.tsx";
+import { Icon } from "../ui/Icon.tsx";
 import styles from "./message.module.css";
-import { deliveryWord, names } from "./words.ts";
-
-const icons = {
-  queued: "clock",
-  sending: "clock",
-  failed: "alert",
-  sent: "check",
-  delivered: "checks",
-  read: "checks",
-} as const satisfies Record<string, IconName>;
+import { deliveries, names } from "./words.ts";
 
 /** How far one's own message has come, in a drawing, and in words for screen readers and those who point at it. */
 export function Ticks({ message }: { message: Message }) {
   const chat = useChat();
   const [tip, setTip] = useState<string>();
   const delivery = message.delivery ?? "sent";
-  const word = deliveryWord(delivery);
+  const { icon, words } = deliveries[delivery];
   return (
     // Who has read it is only looked for when somebody wants to know: this stands at every message.
     <span
       className={cx(styles.ticks, styles[delivery])}
       role="img"
-      aria-label={word}
-      data-tip={tip ?? word}
+      aria-label={words}
+      data-tip={tip ?? words}
       onPointerEnter={() => setTip(whoReached(chat, message))}
     >
-      <Icon name={icons[delivery]} size={16} />
+      <Icon name={icon} size={16} />
     </span>
   );
 }

@@ -2,6 +2,8 @@ import type { Conversation, Message, Timeline as TimelineOf, TimelineState } fro
 import { type ReactElement, type Ref, useImperativeHandle, useLayoutEffect, useRef } from "react";
 import { Virtualizer, type VirtualizerHandle } from "virtua";
 import { explain, useObservable } from "../chat.ts";
+import { mayWrite } from "../group/roles.ts";
+import { useNow } from "../now.ts";
 import { Badge } from "../ui/Badge.tsx";
 import { Button } from "../ui/Button.tsx";
 import { Icon } from "../ui/Icon.tsx";
@@ -70,11 +72,12 @@ export function Timeline({ conversation, timeline, actions, startAt, ref }: Time
       return <Between key={row.key} row={row} conversation={conversation} timeline={timeline} state={state} />;
     const { message, first, last } = row;
     const group = conversation.kind === "group";
+    const writes = mayWrite(conversation);
     const lit = message.seq !== 0 && message.seq === scroll.litSeq;
     return (
       <MessageRow
         key={row.key}
-        {...{ message, first, last, group, lit, timeline }}
+        {...{ message, first, last, group, writes, lit, timeline }}
         actions={actions}
         current={row.key === focus.current}
       />
@@ -135,11 +138,7 @@ interface BetweenProps {
 function Between({ row, conversation, timeline, state }: BetweenProps) {
   switch (row.kind) {
     case "day":
-      return (
-        <div className={styles.day}>
-          <span>{dayName(row.time, Date.now())}</span>
-        </div>
-      );
+      return <Day time={row.time} />;
     case "new":
       return (
         <div className={styles.new}>
@@ -155,6 +154,15 @@ function Between({ row, conversation, timeline, state }: BetweenProps) {
     case "newer":
       return <More state={state} load={() => void timeline.loadNewer()} />;
   }
+}
+
+/** The day of what follows. Today is Yesterday after midnight, whether something is written then or not. */
+function Day({ time }: { time: number }) {
+  return (
+    <div className={styles.day}>
+      <span>{dayName(time, useNow())}</span>
+    </div>
+  );
 }
 
 /** Stands where more is being loaded, or could not be. */

@@ -90,7 +90,7 @@ const quarter = 15 * 60_000;
 const days = new Map<number, string>();
 
 /** The reader's day of a time, as a key. */
-export function dayOf(time: number): string {
+function dayOf(time: number): string {
   const slot = Math.floor(time / quarter);
   let day = days.get(slot);
   if (day === undefined) {

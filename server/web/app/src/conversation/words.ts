@@ -1,31 +1,22 @@
 /** How times, people and states are said. */
 
 import type { Delivery, Message, User } from "@natterjack/client";
-import { parse, plainText } from "./text/parse.ts";
+import { daysBetween, timeOfDay } from "../format.ts";
+import type { IconName } from "../ui/Icon.tsx";
+import { preview } from "./text/preview.ts";
 
-const clock = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit" });
 const weekday = new Intl.DateTimeFormat(undefined, { weekday: "long" });
 const thisYear = new Intl.DateTimeFormat(undefined, { weekday: "long", day: "numeric", month: "long" });
 const anyYear = new Intl.DateTimeFormat(undefined, { day: "numeric", month: "long", year: "numeric" });
 const list = new Intl.ListFormat(undefined, { type: "conjunction" });
 
-/** The time of day. */
-export function timeOfDay(time: number): string {
-  return clock.format(time);
-}
-
 /** The name of a day as people say it now: Today, Yesterday, Monday, Monday 3 March, 3 March 2024. */
 export function dayName(time: number, now: number): string {
-  const apart = Math.round((midnight(now) - midnight(time)) / 86_400_000);
+  const apart = daysBetween(time, now);
   if (apart === 0) return "Today";
   if (apart === 1) return "Yesterday";
   if (apart > 1 && apart < 7) return weekday.format(time);
   return (new Date(time).getFullYear() === new Date(now).getFullYear() ? thisYear : anyYear).format(time);
-}
-
-function midnight(time: number): number {
-  const date = new Date(time);
-  return Date.UTC(date.getFullYear(), date.getMonth(), date.getDate());
 }
 
 /** "Ada is typing", "Ada and Bob are typing", or how many where there are more than three. */
@@ -42,34 +33,21 @@ export function names(all: readonly string[], most = 10): string {
   return list.format(shown);
 }
 
-/** The state of one's own message in a word. */
-export function deliveryWord(delivery: Delivery): string {
-  const words: Record<Delivery, string> = {
-    queued: "Waiting for a connection",
-    sending: "Sending",
-    failed: "Not sent",
-    sent: "Sent",
-    delivered: "Delivered",
-    read: "Read",
-  };
-  return words[delivery];
-}
-
-/** The text of a message on one line, without marks. */
-export function preview(message: Message, most = 140): string {
-  if (message.deleted) return "Deleted message";
-  // Marks take little room: what is cut off here would not have been shown.
-  const text = plainText(parse(message.content.slice(0, most * 3)))
-    .replace(/\s+/g, " ")
-    .trim();
-  return text.length > most ? `${[...text].slice(0, most).join("")}…` : text;
-}
+/** The state of one's own message in a drawing, and in words. */
+export const deliveries: Readonly<Record<Delivery, { icon: IconName; words: string }>> = {
+  queued: { icon: "clock", words: "Waiting for a connection" },
+  sending: { icon: "clock", words: "Sending" },
+  failed: { icon: "alert", words: "Not sent" },
+  sent: { icon: "check", words: "Sent" },
+  delivered: { icon: "checks", words: "Delivered" },
+  read: { icon: "checks", words: "Read" },
+};
 
 /** What a screen reader says when it comes to a message. */
 export function messageLabel(message: Message, sender: string, edited: boolean): string {
   const parts = [`${message.mine ? "You" : sender}, ${timeOfDay(message.time)}`, preview(message, 500)];
   if (edited) parts.push("edited");
   for (const reaction of message.reactions) parts.push(`${reaction.emoji} ${reaction.userIds.length}`);
-  if (message.delivery !== undefined) parts.push(deliveryWord(message.delivery));
+  if (message.delivery !== undefined) parts.push(deliveries[message.delivery].words);
   return parts.join(", ");
 }

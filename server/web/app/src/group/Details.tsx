@@ -11,6 +11,8 @@ import styles from "./details.module.css";
 import { GroupActions } from "./GroupActions.tsx";
 import { Members } from "./Members.tsx";
 
+const headings = { direct: "About", group: "Group", unknown: "Details" };
+
 /** The third pane: who is in a conversation, and what can be changed about it. */
 export default function Details({ id }: { id: string }) {
   const conversation = useConversation(id);
@@ -19,7 +21,7 @@ export default function Details({ id }: { id: string }) {
     <>
       <Header>
         <Back to={paths.conversation(id)} when="always" icon="close" label="Close details" />
-        <h2 className={styles.heading}>{conversation?.kind === "direct" ? "About" : "Group"}</h2>
+        <h2 className={styles.heading}>{headings[conversation?.kind ?? "unknown"]}</h2>
       </Header>
       <div className={styles.scroll}>
         {conversation === undefined ? loaded ? <Gone /> : <Spinner label="Loading" /> : <Content conversation={conversation} />}
@@ -30,8 +32,8 @@ export default function Details({ id }: { id: string }) {
 
 function Gone() {
   return (
-    <Empty title="Not yours to see">
-      <p>This conversation does not exist, or you are not a member of it.</p>
+    <Empty title="No such conversation">
+      <p>It is not there, or you are not one of its members any more.</p>
     </Empty>
   );
 }

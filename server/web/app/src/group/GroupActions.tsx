@@ -1,8 +1,8 @@
-import type { Conversation, User } from "@natterjack/client";
+import type { Conversation } from "@natterjack/client";
 import { type FormEvent, useMemo, useState } from "react";
 import { useLocation } from "wouter";
 import { useChat, useMembers } from "../chat.ts";
-import { PeoplePicker } from "../list/PeoplePicker.tsx";
+import { PeoplePicker, useChosen } from "../list/PeoplePicker.tsx";
 import { paths } from "../paths.ts";
 import { Button } from "../ui/Button.tsx";
 import { Confirm } from "../ui/Confirm.tsx";
@@ -43,10 +43,8 @@ function AddPeople({ id, onClose }: { id: string; onClose: () => void }) {
   const chat = useChat();
   const members = useMembers(id);
   const without = useMemo(() => new Set(members?.map((m) => m.user.id)), [members]);
-  const [chosen, setChosen] = useState<readonly User[]>([]);
+  const [chosen, toggle] = useChosen();
   const task = useTask();
-  const toggle = (user: User) =>
-    setChosen((all) => (all.some((u) => u.id === user.id) ? all.filter((u) => u.id !== user.id) : [...all, user]));
   const add = async () => {
     const ids = chosen.map((u) => u.id);
     if (await task.run(() => chat.addMembers(id, ids))) {

@@ -1,9 +1,14 @@
-import type { Member, Role } from "@natterjack/client";
+import type { Conversation, Member, Role } from "@natterjack/client";
 
 /** From the lowest: each may do all that the ones before it may. */
 export const roles: readonly Role[] = ["reader", "member", "admin", "owner"];
 
 export const roleNames: Record<Role, string> = { reader: "Reader", member: "Member", admin: "Admin", owner: "Owner" };
+
+/** Sends, edits, reacts and takes back: readers do none of it. */
+export function mayWrite({ role }: Conversation): boolean {
+  return rank(role) >= rank("member");
+}
 
 /** Renames, adds and removes. */
 export function manages(role: Role): boolean {

@@ -2,13 +2,15 @@ import type { Conversation, Delivery } from "@natterjack/client";
 import { memo } from "react";
 import { Link } from "wouter";
 import { usePresence, useTyping, useUser } from "../chat.ts";
+import { preview } from "../conversation/text/preview.ts";
+import { deliveries, typingLine } from "../conversation/words.ts";
 import { presenceText, shortTime } from "../format.ts";
 import { useNow } from "../now.ts";
 import { Avatar } from "../ui/Avatar.tsx";
 import { Badge } from "../ui/Badge.tsx";
 import { cx } from "../ui/cx.ts";
-import { Icon, type IconName } from "../ui/Icon.tsx";
-import { byline, line } from "./preview.ts";
+import { Icon } from "../ui/Icon.tsx";
+import { byline } from "./byline.ts";
 import styles from "./row.module.css";
 
 interface RowProps {
@@ -61,10 +63,8 @@ function Preview({ conversation: c }: { conversation: Conversation }) {
   const message = c.lastMessage;
   const sender = useUser(c.kind === "group" && message !== undefined && !message.mine ? message.senderId : undefined);
   if (typing.length > 0) {
-    const who = c.kind === "group" ? `${typing[0]?.displayName} ` : "";
-    return (
-      <span className={cx(styles.preview, styles.typing)}>{`${who}${typing.length > 1 ? "and others type" : "types"}…`}</span>
-    );
+    // Of a direct conversation, the title has named who.
+    return <span className={cx(styles.preview, styles.typing)}>{c.kind === "group" ? typingLine(typing) : "Typing…"}</span>;
   }
   if (c.draft.trim() !== "") {
     return (
@@ -86,27 +86,18 @@ function Preview({ conversation: c }: { conversation: Conversation }) {
             <bdi>{by}</bdi>:{" "}
           </>
         )}
-        <bdi>{line(message)}</bdi>
+        <bdi>{preview(message)}</bdi>
       </span>
     </>
   );
 }
 
-const marks: Record<Delivery, { icon: IconName; text: string }> = {
-  queued: { icon: "clock", text: "Waits to be sent" },
-  sending: { icon: "clock", text: "Being sent" },
-  failed: { icon: "alert", text: "Not sent" },
-  sent: { icon: "check", text: "Sent" },
-  delivered: { icon: "checks", text: "Delivered" },
-  read: { icon: "checks", text: "Read" },
-};
-
 function Mark({ delivery }: { delivery: Delivery }) {
-  const { icon, text } = marks[delivery];
+  const { icon, words } = deliveries[delivery];
   return (
     <span className={cx(styles.mark, styles[delivery])}>
       <Icon name={icon} size={16} />
-      <span className="hidden-visually">{text}. </span>
+      <span className="hidden-visually">{words}. </span>
     </span>
   );
 }

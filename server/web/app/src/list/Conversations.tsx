@@ -9,6 +9,7 @@ import { Button, IconButton } from "../ui/Button.tsx";
 import { Empty } from "../ui/Empty.tsx";
 import { SearchField } from "../ui/Field.tsx";
 import { Header } from "../ui/Header.tsx";
+import { moveFocus } from "../ui/moveFocus.ts";
 import { Spinner } from "../ui/Spinner.tsx";
 import { Toad } from "../ui/Toad.tsx";
 import { ConversationRow } from "./ConversationRow.tsx";
@@ -39,16 +40,19 @@ export function Conversations({ open, details }: ConversationsProps) {
         <IconButton icon="plus" label="New conversation" onClick={() => setCreating(true)} />
         <Own />
       </Header>
-      <search className={styles.search}>
-        <SearchField ref={search} label="Search" shortcut="Control+K" value={query} onChange={setQuery} />
-      </search>
-      {query.trim() === "" ? (
-        <List open={open} details={details} onNew={() => setCreating(true)} />
-      ) : (
-        <Suspense fallback={null}>
-          <SearchResults query={shown} open={open} />
-        </Suspense>
-      )}
+      {/* biome-ignore lint/a11y/noStaticElementInteractions: the arrow keys go through what is in it, which the keyboard reaches without them too */}
+      <div className={styles.finder} onKeyDown={moveThrough}>
+        <search className={styles.search}>
+          <SearchField ref={search} label="Search" shortcut="Control+K" value={query} onChange={setQuery} />
+        </search>
+        {query.trim() === "" ? (
+          <List open={open} details={details} onNew={() => setCreating(true)} />
+        ) : (
+          <Suspense fallback={null}>
+            <SearchResults query={shown} open={open} />
+          </Suspense>
+        )}
+      </div>
       {creating && (
         <Suspense fallback={null}>
           <NewConversation onClose={() => setCreating(false)} />
@@ -96,8 +100,7 @@ function List({ open, details, onNew }: ListProps) {
   }
   const to = (c: Conversation) => (details && wide ? paths.details(c.id) : paths.conversation(c.id));
   return (
-    // biome-ignore lint/a11y/noStaticElementInteractions: the arrow keys go through the links in it, which the keyboard reaches without them too
-    <div className={styles.scroll} onKeyDown={moveFocus}>
+    <div className={styles.scroll}>
       <Virtualizer as="ul" item="li" data={conversations}>
         {(c) => <ConversationRow key={c.id} conversation={c} to={to(c)} current={c.id === open} />}
       </Virtualizer>
@@ -124,18 +127,9 @@ function NoConversations({ onNew }: { onNew: () => void }) {
   );
 }
 
-/** Up and down go from row to row. */
-function moveFocus(event: KeyboardEvent<HTMLElement>) {
-  const step = { ArrowDown: "nextElementSibling", ArrowUp: "previousElementSibling" } as const;
-  if (event.key !== "ArrowDown" && event.key !== "ArrowUp") {
-    return;
-  }
-  const next = document.activeElement?.closest("li")?.[step[event.key]]?.querySelector("a");
-  if (next !== undefined && next !== null) {
-    event.preventDefault();
-    next.focus();
-    next.scrollIntoView({ block: "nearest" });
-  }
+/** From the field of the search through the list, or through what is found in its place. */
+function moveThrough(event: KeyboardEvent<HTMLElement>) {
+  moveFocus(event, [...event.currentTarget.querySelectorAll<HTMLElement>(`input, .${styles.scroll} :is(a, button)`)]);
 }
 
 /** Calls back for Ctrl or Command with a key, wherever the focus is. */

@@ -1,4 +1,3 @@
-import type { User } from "@natterjack/client";
 import { useState } from "react";
 import { useLocation } from "wouter";
 import { useChat } from "../chat.ts";
@@ -10,7 +9,7 @@ import { Field } from "../ui/Field.tsx";
 import { Problem } from "../ui/Problem.tsx";
 import { useTask } from "../ui/useTask.ts";
 import styles from "./new.module.css";
-import { PeoplePicker } from "./PeoplePicker.tsx";
+import { PeoplePicker, useChosen } from "./PeoplePicker.tsx";
 
 const kinds = [
   { value: "direct", label: "One person", icon: "person" },
@@ -23,15 +22,13 @@ export default function NewConversation({ onClose }: { onClose: () => void }) {
   const [, navigate] = useLocation();
   const [kind, setKind] = useState<"direct" | "group">("direct");
   const [title, setTitle] = useState("");
-  const [chosen, setChosen] = useState<readonly User[]>([]);
+  const [chosen, toggle] = useChosen();
   const task = useTask();
   const open = (make: () => Promise<string>) =>
     task.run(async () => {
       navigate(paths.conversation(await make()));
       onClose();
     });
-  const toggle = (user: User) =>
-    setChosen((all) => (all.some((u) => u.id === user.id) ? all.filter((u) => u.id !== user.id) : [...all, user]));
   const create = () =>
     open(() =>
       chat.createGroup(

@@ -63,6 +63,14 @@ function Person({ user, chosen, onChoose }: { user: User; chosen: boolean | unde
   );
 }
 
+/** Those chosen so far, and the way to choose somebody, or not to after all. */
+export function useChosen(): [readonly User[], (user: User) => void] {
+  const [chosen, setChosen] = useState<readonly User[]>([]);
+  const toggle = (user: User) =>
+    setChosen((all) => (all.some((u) => u.id === user.id) ? all.filter((u) => u.id !== user.id) : [...all, user]));
+  return [chosen, toggle];
+}
+
 /** The others of the newest direct conversations. */
 function useRecent(): readonly User[] {
   const conversations = useObservable(useChat().conversations);

@@ -3,12 +3,13 @@ import { type ReactNode, useState } from "react";
 import { Link, useLocation } from "wouter";
 import { explain, useAccount, useChat, useConversation, useObservable, useUser } from "../chat.ts";
 import { parse, plainText } from "../conversation/text/parse.ts";
-import { shortTime } from "../format.ts";
+import { count, shortTime } from "../format.ts";
 import { useNow } from "../now.ts";
 import { paths } from "../paths.ts";
 import { Avatar } from "../ui/Avatar.tsx";
 import { Button } from "../ui/Button.tsx";
 import { Empty } from "../ui/Empty.tsx";
+import { Names } from "../ui/Names.tsx";
 import { Spinner } from "../ui/Spinner.tsx";
 import { toast } from "../ui/toasts.ts";
 import { ConversationRow } from "./ConversationRow.tsx";
@@ -62,7 +63,7 @@ export default function SearchResults({ query, open }: { query: string; open: st
 }
 
 function summary(conversations: number, people: number, messages: number): string {
-  return `Found: ${conversations} conversations, ${people} people, ${messages} messages.`;
+  return `Found: ${count(conversations, "conversation")}, ${count(people, "person", "people")}, ${count(messages, "message")}.`;
 }
 
 function Section<T>({ title, items, children }: { title: string; items: readonly T[]; children: (item: T) => ReactNode }) {
@@ -90,10 +91,7 @@ function PersonRow({ user }: { user: User }) {
   return (
     <button type="button" className={styles.person} onClick={open}>
       <Avatar id={user.id} name={user.displayName} url={user.avatarUrl} size={40} />
-      <span className={row.text}>
-        <bdi className={row.title}>{user.displayName}</bdi>
-        <span className={row.preview}>@{user.username}</span>
-      </span>
+      <Names user={user} />
     </button>
   );
 }

@@ -1,7 +1,7 @@
 /** Finding by what was typed: without regard to case and accents, each word at the beginning of some word. */
 
 /** A text as it is compared. */
-export function fold(text: string): string {
+function fold(text: string): string {
   return text.normalize("NFKD").replace(/\p{M}/gu, "").toLocaleLowerCase();
 }
 
@@ -14,9 +14,13 @@ export function matches(query: string, ...texts: string[]): boolean {
   return wanted.length > 0 && wanted.every((w) => words.some((word) => word.startsWith(w)));
 }
 
+/** In characters: longer queries the server refuses. */
+const longest = 256;
+
 /** What is sent to the server for a query that is still being written: its last word may go on. */
 export function asPrefix(query: string): string {
-  return /[\p{L}\p{N}]$/u.test(query) ? `${query}*` : query;
+  const sent = query.slice(0, longest - 1);
+  return /[\p{L}\p{N}]$/u.test(sent) ? `${sent}*` : sent;
 }
 
 export interface Piece {

@@ -56,7 +56,7 @@ export function useSearch(text: string): Found {
       try {
         const [people, messages] = await Promise.all([
           chat.searchUsers(query.slice(0, 64)),
-          chat.searchMessages(asPrefix(query.slice(0, 255))),
+          chat.searchMessages(asPrefix(query)),
         ]);
         if (current) {
           show(people, messages, [], () => current);

@@ -10,7 +10,7 @@ interface AvatarProps {
   name: string;
   url?: string | undefined;
   /** In pixels. */
-  size?: 24 | 32 | 40 | 48 | 96;
+  size?: 32 | 40 | 48 | 96;
   presence?: PresenceState | undefined;
   /** Groups have corners, people have none. */
   square?: boolean;

@@ -68,6 +68,7 @@ export function SearchField({ label, value, onChange, placeholder, shortcut, ref
         type="search"
         enterKeyHint="search"
         autoComplete="off"
+        dir="auto"
         spellCheck={false}
         aria-label={label}
         aria-keyshortcuts={shortcut}

@@ -12,8 +12,8 @@ export function Header({ children, className }: { children: ReactNode; className
 interface BackProps {
   /** The address of what is one step up. */
   to: string;
-  /** `phone`: where one pane is shown; `narrow`: where the third is not beside the others; `always`. */
-  when?: "phone" | "narrow" | "always";
+  /** `phone`: where one pane is shown; `always`. */
+  when?: "phone" | "always";
   label?: string;
   icon?: "back" | "close";
 }

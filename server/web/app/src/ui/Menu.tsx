@@ -11,7 +11,6 @@ export interface MenuItem {
   onSelect: () => void;
   /** It cannot be undone. */
   danger?: boolean;
-  disabled?: boolean;
 }
 
 interface MenuProps {
@@ -24,7 +23,7 @@ interface MenuProps {
   children?: ReactNode;
 }
 
-/** A menu, open for as long as it is rendered; on a phone it comes up from below. Arrow keys, Home, End and first letters move in it. */
+/** A menu, open for as long as it is rendered; on a phone it comes up from below. Arrow keys, Home, End and first letters move in it, also to what stands above the items. */
 export function Menu({ label, items, at, onClose, children }: MenuProps) {
   const ref = useRef<HTMLDivElement>(null);
   // biome-ignore lint/correctness/useExhaustiveDependencies: it opens once, where it was asked for
@@ -35,7 +34,7 @@ export function Menu({ label, items, at, onClose, children }: MenuProps) {
     }
     menu.showPopover();
     placeBeside(menu, at);
-    choices(menu)[0]?.focus({ preventScroll: true });
+    menu.querySelector<HTMLElement>("[role=menuitem]")?.focus({ preventScroll: true });
   }, []);
   return (
     <div
@@ -55,7 +54,6 @@ export function Menu({ label, items, at, onClose, children }: MenuProps) {
           role="menuitem"
           tabIndex={-1}
           className={cx(styles.item, item.danger && styles.danger)}
-          disabled={item.disabled}
           onClick={() => {
             ref.current?.hidePopover();
             item.onSelect();
@@ -70,7 +68,7 @@ export function Menu({ label, items, at, onClose, children }: MenuProps) {
 }
 
 function choices(menu: Element): HTMLElement[] {
-  return [...menu.querySelectorAll<HTMLElement>("[role=menuitem]:not(:disabled)")];
+  return [...menu.querySelectorAll<HTMLElement>("[role^=menuitem]")];
 }
 
 function moveFocus(event: KeyboardEvent<HTMLElement>) {
@@ -89,8 +87,10 @@ function moveFocus(event: KeyboardEvent<HTMLElement>) {
 function target(key: string, all: HTMLElement[], now: number): HTMLElement | undefined {
   switch (key) {
     case "ArrowDown":
+    case "ArrowRight":
       return all[(now + 1) % all.length];
     case "ArrowUp":
+    case "ArrowLeft":
       return all.at(now <= 0 ? -1 : now - 1);
     case "Home":
       return all[0];
@@ -107,21 +107,18 @@ function target(key: string, all: HTMLElement[], now: number): HTMLElement | und
 interface MenuButtonProps {
   label: string;
   items: readonly MenuItem[];
-  icon?: IconName;
-  className?: string | undefined;
 }
 
-/** A button with a drawing that opens a menu. */
-export function MenuButton({ label, items, icon = "more", className }: MenuButtonProps) {
+/** A button with three dots that opens a menu. */
+export function MenuButton({ label, items }: MenuButtonProps) {
   const button = useRef<HTMLButtonElement>(null);
   const [open, setOpen] = useState(false);
   return (
     <>
       <IconButton
         ref={button}
-        icon={icon}
+        icon="more"
         label={label}
-        className={className}
         aria-haspopup="menu"
         aria-expanded={open}
         onClick={() => setOpen(!open)}

@@ -4,8 +4,8 @@ import { afterEach, describe, expect, it, vi } from "vitest";
 import { chatError } from "../../../client/src/errors.ts";
 import { Composer, type ComposerHandle, type Writing } from "../../src/conversation/Composer.tsx";
 import { maxBytes } from "../../src/conversation/limit.ts";
+import { click, draw, named, press, write } from "../draw.tsx";
 import { conversation, fakeChat, message } from "../fake.ts";
-import { click, draw, named, press, write } from "./draw.tsx";
 
 const stored = message("the *original*", { key: "k7", seq: 7, senderId: "u1", mine: true, delivery: "sent" });
 

@@ -1,8 +1,8 @@
 import { act } from "react";
 import { afterEach, beforeEach, expect, it, vi } from "vitest";
 import { useContextMenu } from "../../src/conversation/useContextMenu.ts";
+import { draw } from "../draw.tsx";
 import { fakeChat } from "../fake.ts";
-import { draw } from "./draw.tsx";
 
 beforeEach(() => void vi.useFakeTimers());
 afterEach(() => void vi.useRealTimers());

@@ -3,8 +3,8 @@ import { act, useLayoutEffect } from "react";
 import { afterEach, expect, it, vi } from "vitest";
 import { rowsOfState } from "../../src/conversation/rows.ts";
 import { useDivider } from "../../src/conversation/useDivider.ts";
+import { draw } from "../draw.tsx";
 import { fakeChat, message } from "../fake.ts";
-import { draw } from "./draw.tsx";
 
 afterEach(() => void vi.restoreAllMocks());
 

@@ -3,8 +3,8 @@ import { act } from "react";
 import { afterEach, beforeEach, expect, it, vi } from "vitest";
 import { chatError } from "../../../client/src/errors.ts";
 import Find from "../../src/conversation/Find.tsx";
+import { click, draw, named, press, write } from "../draw.tsx";
 import { fakeChat, message } from "../fake.ts";
-import { click, draw, named, press, write } from "./draw.tsx";
 
 beforeEach(() => void vi.useFakeTimers());
 afterEach(() => void vi.useRealTimers());
@@ -27,14 +27,35 @@ async function open() {
   return { place, field, asked, search, answer, ...on };
 }
 
-it("asks once writing pauses, and leads to what it finds", async () => {
+it("asks once writing pauses for what was written, also where a word goes on, and leads to what it finds", async () => {
   const { place, field, asked, search, answer, onJump } = await open();
   await write(field, "po");
   await search(" pond ");
-  expect(asked.map(({ query }) => query)).toEqual(["pond"]);
+  expect(asked.map(({ query }) => query)).toEqual(["pond*"]);
   await answer(0, { items: found("a pond", "two ponds") });
   await click(named(place, "li button", /two ponds/));
   expect(onJump).toHaveBeenCalledWith(2);
+});
+
+it("leads from the field through what is found by arrow keys, except those of an input method", async () => {
+  const { place, field, search, answer } = await open();
+  await search("pond");
+  await answer(0, { items: found("a pond", "two ponds") });
+  const [first, second] = place.querySelectorAll("li button");
+  field.focus();
+  await press(field, "ArrowDown", { isComposing: true });
+  expect(document.activeElement).toBe(field);
+  const steps: [string, Element | null | undefined][] = [
+    ["ArrowDown", first],
+    ["ArrowDown", second],
+    ["ArrowDown", second],
+    ["ArrowUp", first],
+    ["ArrowUp", field],
+  ];
+  for (const [key, reached] of steps) {
+    await press(document.activeElement as Element, key);
+    expect(document.activeElement).toBe(reached);
+  }
 });
 
 it("shows what the last query found, in whatever order the answers come", async () => {

@@ -1,8 +1,8 @@
 import type { Conversation, Message } from "@natterjack/client";
 import { beforeAll, expect, it, vi } from "vitest";
 import MessageMenu from "../../src/conversation/MessageMenu.tsx";
+import { click, draw, named, press } from "../draw.tsx";
 import { conversation, fakeChat, message } from "../fake.ts";
-import { click, draw, named } from "./draw.tsx";
 
 beforeAll(() => {
   // The test's document has no popovers.
@@ -39,6 +39,7 @@ it.each<[string, Partial<Conversation>, Partial<Message>, string[]]>([
     ["More reactions…", "Reply", "Copy text", "Info"],
   ],
   ["in a group that one only reads", { role: "reader" }, {}, ["Copy text", "Info"]],
+  ["one's own, in a group that one only reads by now", { role: "reader" }, { mine: true }, ["Copy text", "Info"]],
 ])("offers what may be done with a message %s", async (_, where, what, want) => {
   expect((await open(where, what)).labels).toEqual(want);
 });
@@ -51,4 +52,24 @@ it("turns a usual reaction on, or off where it is one's own", async () => {
     ["👍", false],
     ["🎉", true],
   ]);
+});
+
+it("begins at its first item, and arrow keys lead to the usual reactions too", async () => {
+  const { place } = await open({}, {});
+  const now = () => document.activeElement?.getAttribute("aria-label") ?? document.activeElement?.textContent;
+  expect(now()).toBe("More reactions…");
+  const steps: [string, string][] = [
+    ["ArrowUp", "React with 🎉"],
+    ["ArrowLeft", "React with 😢"],
+    ["ArrowRight", "React with 🎉"],
+    ["ArrowDown", "More reactions…"],
+    ["Home", "React with 👍"],
+    ["ArrowUp", "Info"],
+    ["ArrowDown", "React with 👍"],
+  ];
+  const menu = named(place, "[role=menu]", "Message");
+  for (const [key, reached] of steps) {
+    await press(menu, key);
+    expect(now()).toBe(reached);
+  }
 });

@@ -1,8 +1,8 @@
 import type { Message, TimelineState } from "@natterjack/client";
 import { expect, it } from "vitest";
 import { NewMessages } from "../../src/conversation/NewMessages.tsx";
+import { draw } from "../draw.tsx";
 import { fakeChat, message, user } from "../fake.ts";
-import { draw } from "./draw.tsx";
 
 const state = (messages: readonly Message[], hasNewer = false): TimelineState => ({
   messages,

@@ -3,10 +3,10 @@ import { expect, it, vi } from "vitest";
 import { chatError } from "../../../client/src/errors.ts";
 import type { RowActions } from "../../src/conversation/actions.ts";
 import { MessageRow } from "../../src/conversation/MessageRow.tsx";
+import { click, draw, named, press } from "../draw.tsx";
 import { fakeChat, message, user, Value } from "../fake.ts";
-import { click, draw, named, press } from "./draw.tsx";
 
-async function open(shown: Message, original?: Message) {
+async function open(shown: Message, { original, writes = true }: { original?: Message; writes?: boolean } = {}) {
   const chat = fakeChat({ users: [user("u2", "Bob")] });
   const timeline = { message: () => new Value(original) } as Partial<Timeline> as Timeline;
   const actions: { [K in keyof RowActions]: ReturnType<typeof vi.fn<RowActions[K]>> } = {
@@ -20,7 +20,7 @@ async function open(shown: Message, original?: Message) {
   };
   const { place } = await draw(
     chat,
-    <MessageRow message={shown} {...{ timeline, actions }} group first last current lit={false} />,
+    <MessageRow message={shown} {...{ timeline, actions }} group writes={writes} first last current lit={false} />,
   );
   return { place, actions, row: named(place, "article", /.*/) };
 }
@@ -86,8 +86,21 @@ it("adds one's own reaction with a press, and takes it back with another", async
   ]);
 });
 
+it("offers a reader nothing that the server would refuse, and still shows who reacted", async () => {
+  const shown = message("x", { reactions: [{ emoji: "👍", userIds: ["u2"], mine: false }] });
+  const { place, row, actions } = await open(shown, { writes: false });
+  const chip = named(place, "button", "👍 1 reaction");
+  await click(chip);
+  expect(actions.react).not.toHaveBeenCalled();
+  expect(chip.getAttribute("aria-disabled")).toBe("true");
+  const others = [...place.querySelectorAll("button")].filter((button) => button !== chip);
+  expect(others.map((button) => button.getAttribute("aria-label"))).toEqual(["More"]);
+  await press(row, "Enter");
+  expect(actions.openMenu).toHaveBeenCalledWith(shown, expect.any(Element));
+});
+
 it("shows what it answers, and leads there", async () => {
-  const { place, actions } = await open(message("yes", { replyTo: 3 }), message("was it *you*?", { seq: 3 }));
+  const { place, actions } = await open(message("yes", { replyTo: 3 }), { original: message("was it *you*?", { seq: 3 }) });
   await click(named(place, "button", "Bobwas it you?"));
   expect(actions.jumpTo).toHaveBeenCalledWith(3);
 });

@@ -1,7 +1,7 @@
 import type { Message, User } from "@natterjack/client";
 import { describe, expect, it } from "vitest";
 import { bytesOf, maxBytes } from "../../src/conversation/limit.ts";
-import { dayName, messageLabel, names, preview, typingLine } from "../../src/conversation/words.ts";
+import { dayName, messageLabel, names, typingLine } from "../../src/conversation/words.ts";
 
 const now = new Date(2026, 4, 6, 12, 0).getTime(); // a Wednesday
 const day = 86_400_000;
@@ -36,11 +36,6 @@ describe("people", () => {
 });
 
 describe("a message", () => {
-  it("is shortened by characters, not in the middle of one", () => {
-    expect(preview(message({ content: "**a**\n\nb" }))).toBe("a b");
-    expect(preview(message({ content: "😀".repeat(200) }), 3)).toBe("😀😀😀…");
-    expect(preview(message({ content: "", deleted: true }))).toBe("Deleted message");
-  });
   it("is read out with who, when, what and how far it came", () => {
     const label = messageLabel(
       message({ mine: true, delivery: "read", reactions: [{ emoji: "👍", userIds: ["a", "b"], mine: false }] }),

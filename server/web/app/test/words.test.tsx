@@ -1,12 +1,14 @@
 import { describe, expect, it } from "vitest";
 import { ago, count, presenceText, shortTime } from "../src/format.ts";
 import { mayChange, mayGive, sorted } from "../src/group/roles.ts";
+import { byline } from "../src/list/byline.ts";
+import { ConversationRow } from "../src/list/ConversationRow.tsx";
 import { asPrefix, excerpt, matches } from "../src/list/match.ts";
-import { byline, line } from "../src/list/preview.ts";
 import { noticeOf } from "../src/notify.ts";
 import { titleOf } from "../src/Title.tsx";
 import { hueOf, initials } from "../src/ui/initials.ts";
-import { conversation, message, user } from "./fake.ts";
+import { draw } from "./draw.tsx";
+import { conversation, fakeChat, message, user } from "./fake.ts";
 
 describe("times", () => {
   const now = new Date(2026, 6, 15, 14, 30).getTime();
@@ -61,6 +63,7 @@ describe("finding", () => {
 
   it("lets the server go on with a word that is still being written", () => {
     expect([asPrefix("hello wor"), asPrefix("hello "), asPrefix("wor*")]).toEqual(["hello wor*", "hello ", "wor*"]);
+    expect(asPrefix("x".repeat(1000))).toHaveLength(256);
   });
 
   it("marks what was found, and loses nothing of the text", () => {
@@ -107,10 +110,39 @@ describe("initials", () => {
 });
 
 describe("the line below a title", () => {
-  it("is one line, and not a long one", () => {
-    expect(line(message("one\n\n  two"))).toBe("one two");
-    expect(line(message("x".repeat(16_000))).length).toBeLessThan(200);
-    expect(line(message("", { deleted: true }))).toBe("Message deleted");
+  it("has the words of the newest message, without marks", async () => {
+    const c = conversation("c1", "Pond", { lastMessage: message("The **release** is `out`:\nhttps://example.com") });
+    const { place } = await draw(
+      fakeChat({ conversations: [c] }),
+      <ConversationRow conversation={c} to="/c/c1" current={false} />,
+    );
+    expect(place.textContent).toContain("The release is out: https://example.com");
+  });
+
+  it.each([
+    ["group", "Ada and Bob are typing"],
+    ["direct", "Typing…"],
+  ] as const)("says who types in a %s conversation", async (kind, words) => {
+    const c = conversation("c1", "Pond", { kind, lastMessage: message("hello") });
+    const chat = fakeChat({ conversations: [c], typing: { c1: [user("u2", "Ada"), user("u3", "Bob")] } });
+    const { place } = await draw(chat, <ConversationRow conversation={c} to="/c/c1" current={false} />);
+    expect(place.textContent?.replace(/[\u2068\u2069]/g, "")).toContain(words);
+    expect(place.textContent).not.toContain("hello");
+  });
+
+  it("tells of the other's presence beside the name, where they are there", async () => {
+    const peer = user("u2", "Bob");
+    const c = conversation("c1", "Bob", { kind: "direct", peer });
+    const chat = fakeChat({ conversations: [c], presences: { u2: { state: "away" } } });
+    const { place } = await draw(chat, <ConversationRow conversation={c} to="/c/c1" current={false} />);
+    expect(place.textContent).toContain("Bob, Away");
+  });
+
+  it("says how far one's own message has come", async () => {
+    const c = conversation("c1", "Pond", { lastMessage: message("hello", { mine: true, delivery: "read" }) });
+    const chat = fakeChat({ conversations: [c] });
+    const { place } = await draw(chat, <ConversationRow conversation={c} to="/c/c1" current={false} />);
+    expect(place.textContent).toContain("Read. You: hello");
   });
 
   it("names who wrote only where that is a question", () => {
@@ -123,7 +155,7 @@ describe("the line below a title", () => {
   });
 
   it("is what a notification says", () => {
-    expect(noticeOf(message("hello"), conversation("c 1", "Pond"), "Grace")).toEqual({
+    expect(noticeOf(message("**hello**"), conversation("c 1", "Pond"), "Grace")).toEqual({
       kind: "notice",
       title: "Pond",
       body: "Grace: hello",

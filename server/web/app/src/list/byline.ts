@@ -1,12 +1,4 @@
-import type { Conversation, Message } from "@natterjack/client";
-
-/** In characters: more of a message than a line shows. */
-const most = 160;
-
-/** The beginning of a message as one line. */
-export function line(message: Message): string {
-  return message.deleted ? "Message deleted" : message.content.slice(0, most).replace(/\s+/gu, " ").trim();
-}
+import type { Conversation } from "@natterjack/client";
 
 /** Who wrote the newest message, where that is not clear from what kind of conversation it is. `name` is the sender's, where it is known. */
 export function byline(conversation: Conversation, name: string | undefined): string | undefined {
