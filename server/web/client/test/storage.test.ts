@@ -173,11 +173,13 @@ test("a database that doesn't answer is waited for once, and what it has is ther
   const { request, end } = openRequest();
   const opening = vi.spyOn(indexedDB, "open").mockReturnValue(request);
   const { storage } = open(name);
+  void storage.write("alice", { drafts: new Map([["c", "first"]]) });
   const kept = storage.open("alice");
   await vi.advanceTimersByTimeAsync(10_000);
   expect((await kept).outbox).toEqual([]);
   expect(storage.works.get()).toBe(false);
-  await storage.write("alice", { outbox: new Map([["new", item("new")]]) }); // at once
+  const change = { drafts: new Map([["c", "second"]]), outbox: new Map([["new", item("new")]]) };
+  await storage.write("alice", change); // at once
   expect(opening).toHaveBeenCalledTimes(1);
 
   opening.mockRestore();
@@ -187,7 +189,8 @@ test("a database that doesn't answer is waited for once, and what it has is ther
     await storage.write("alice", {});
     expect(storage.works.get()).toBe(true);
   });
-  expect(ids((await later(name)).outbox)).toEqual(["new", "old"]);
+  const there = await later(name);
+  expect([ids(there.outbox), there.drafts]).toEqual([["new", "old"], [["c", "second"]]]);
 });
 
 test("what the user wrote and could not be stored goes with the next change that can", async () => {
