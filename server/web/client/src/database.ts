@@ -48,11 +48,13 @@ export class Database<S extends DBSchema> {
         this.#works.set(true);
         return result;
       } catch (error) {
+        if (this.#late === 0) {
+          this.#letGo(); // the browser may have closed the connection under our hands: once more
+        }
         if (this.#closed || this.#late > 0 || attempt === 2) {
           this.#works.set(false);
           throw error;
         }
-        this.#letGo(); // the browser may have closed the connection under our hands: once more
       }
     }
   }

@@ -62,6 +62,8 @@ export function isTail(value: unknown): value is Tail {
   return fits({ conversationId: "", messages: [message], cursor: 0, hasOlder: false }, value);
 }
 
+const states: ReadonlySet<string> = new Set<OutboxItem["state"]>(["waiting", "stored", "failed"]);
+
 /** A message on its way, as far as it can be made out: where its text and place can, it is sent, under its old id, so once at most. */
 export function toOutboxItem(id: string, value: unknown): OutboxItem | undefined {
   const item: OutboxItem = {
@@ -73,7 +75,7 @@ export function toOutboxItem(id: string, value: unknown): OutboxItem | undefined
     order: Date.now() * 1000,
     state: "waiting",
   };
-  if (fits(item, value)) {
+  if (fits({ ...item, state: (s: string) => states.has(s) }, value)) {
     return value as OutboxItem;
   }
   const { conversationId, content } = item;

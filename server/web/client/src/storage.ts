@@ -241,9 +241,10 @@ function upgrade(db: Db, old: number, tx: IDBPTransaction<Schema, Store[], "vers
   void tx.objectStore("meta").delete("token");
 }
 
+/** Drops everything, and says so: a tab that hasn't heard of it must not take it for a database that was lost. */
 async function clear(db: Db): Promise<void> {
   const tx = db.transaction(stores, "readwrite");
-  await Promise.all([...stores.map((s) => tx.objectStore(s).clear()), tx.done]);
+  await Promise.all([...stores.map((s) => tx.objectStore(s).clear()), tx.objectStore("meta").put("", "userId"), tx.done]);
 }
 
 /** Drops what the server told, and what it has. */
@@ -339,11 +340,13 @@ async function lead(db: Db, userId: string, by: string): Promise<void> {
 async function write(db: Db, userId: string, change: Change, gap: boolean): Promise<void> {
   const tx = db.transaction(stores, "readwrite");
   const meta = tx.objectStore("meta");
-  if ((await meta.get("userId")) !== userId) {
+  // Where nobody's is there, the browser has lost the database since it was opened.
+  const owner = (await meta.get("userId")) ?? userId;
+  if (owner !== userId) {
     await tx.done;
     return; // signed out, or somebody else is signed in, in another tab
   }
-  const done: Promise<unknown>[] = [];
+  const done: Promise<unknown>[] = [meta.put(userId, "userId")];
   const put = <V>(store: "conversations" | "users" | "drafts" | "outbox", values: ReadonlyMap<string, V | undefined> = none) => {
     const s = tx.objectStore(store);
     for (const [key, value] of values) {

@@ -108,6 +108,9 @@ test("garbage in what is kept holds up no start, and what waits is sent", async 
   for (const store of ["conversations", "users", "tails"]) await db.put(store, { id: 7, messages: "?" }, id);
   await db.put("meta", new Uint8Array([1, 2, 3]), "token");
   db.close();
+  const session = await openDB(`${browser.prefix}.session`);
+  await session.put("values", { id: 7, attempt: "?" }, "device");
+  session.close();
   proxy.refuseAll = false;
   const back = browser.open();
   await status(back.account, "signed-in");

@@ -266,7 +266,7 @@ test("garbage in a place of its own costs nothing else", async () => {
     meta: { account: { user: {} } },
     outbox: {
       m: item("m"),
-      torn: { conversationId: "c", content: "what was written", state: 4 },
+      torn: { conversationId: "c", content: "what was written", state: "of tomorrow" },
       lost: { content: "where to?" },
     },
   });
@@ -348,12 +348,18 @@ test.each([
   expect((await storage.open("alice")).outbox).toEqual([]);
 });
 
-test("a connection that the browser closes is opened anew", async () => {
+test("after a sign-out nothing is put by a tab that hasn't heard of it", async () => {
   const { storage, name } = open();
   await storage.open("alice");
+  await open(name).storage.clear("all");
   await storage.write("alice", { outbox: new Map([["m", item("m")]]) });
+  expect((await later(name)).outbox).toEqual([]);
+});
+
+test("a database that the browser has closed and lost is made anew, and keeps what comes", async () => {
+  const { storage, name } = open();
+  await storage.open("alice");
   await deleteDB(name); // asks whoever has it open to let go
-  expect((await storage.open("alice")).outbox).toEqual([]);
   await storage.write("alice", { outbox: new Map([["n", item("n")]]) });
   expect(ids((await later(name)).outbox)).toEqual(["n"]);
 });
