@@ -266,7 +266,8 @@ test("garbage in a place of its own costs nothing else", async () => {
     meta: { account: { user: {} } },
     outbox: {
       m: item("m"),
-      torn: { conversationId: "c", content: "what was written", state: "of tomorrow" },
+      newer: { ...item("newer"), state: "of tomorrow" },
+      torn: { conversationId: "c", content: "what was written" },
       lost: { content: "where to?" },
     },
   });
@@ -277,6 +278,7 @@ test("garbage in a place of its own costs nothing else", async () => {
   expect(kept.drafts).toEqual([["d", "draft"]]);
   expect(kept.outbox).toMatchObject([
     { id: "m" },
+    { id: "newer", state: "waiting" },
     { id: "torn", conversationId: "c", content: "what was written", state: "waiting" },
   ]);
   expect(await storage.tail("c")).toBeUndefined();
