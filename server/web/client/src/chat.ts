@@ -358,8 +358,7 @@ class KeptChat implements Chat {
       return;
     }
     // Who was signed out by the server is not to see more, but has not given up what was written. Of a session that ran out, or can't be read, all stays.
-    const drop = { "signed-out": "all", revoked: "told", expired: undefined } as const;
-    const what = ended && drop[ended];
+    const what = ended === "signed-out" ? "all" : ended === "revoked" ? "told" : undefined;
     await before?.close(what !== undefined);
     if (what) {
       await this.#storage.clear(what);

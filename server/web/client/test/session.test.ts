@@ -298,6 +298,17 @@ test("a browser that has lost what it kept ends no session", async () => {
   expect(await signedIn(later)).toBe(userId); // it is kept again
 });
 
+test("signing out ends the session at the server, also one that the browser has lost", async () => {
+  const { tab, name } = browser();
+  const one = tab();
+  await one.session.signUp(newUser());
+  const token = await one.session.accessToken();
+  await deleteDB(name);
+  await one.session.signOut();
+  const auth = createClient(AuthService, webSocketNetwork(server.url).calls);
+  await expect(auth.getAccount({}, { headers: { authorization: `Bearer ${token}` } })).rejects.toMatchObject({ code: 16 });
+});
+
 test.each<[string, unknown]>([
   ["text", "?"],
   ["a session without its tokens", { kind: "session", userId: "u" }],
