@@ -121,6 +121,7 @@ export function fakeChat(scene: Scene = {}): FakeChat {
     conversations,
     conversationsLoaded: new Value(true),
     waiting: new Value(scene.waiting ?? 0),
+    keeps: new Value(true),
     conversation: (id) => ({
       get: () => conversations.get().find((c) => c.id === id),
       subscribe: (changed) => conversations.subscribe(changed),

@@ -227,6 +227,11 @@ export interface Chat {
   readonly conversationsLoaded: Observable<boolean>;
   /** How many messages wait to be sent, over all conversations. */
   readonly waiting: Observable<number>;
+  /**
+   * False where the session and what is written end with the page: with `inMemory`, and while the browser's storage is missing, broken or full, or doesn't
+   * answer. It is known after the first attempt, and may change.
+   */
+  readonly keeps: Observable<boolean>;
 
   conversation(id: string): Observable<Conversation | undefined>;
   /** Those who type there now, without oneself. */
@@ -241,7 +246,9 @@ export interface Chat {
 
   signUp(form: { username: string; password: string; displayName?: string }): Promise<void>;
   signIn(form: { username: string; password: string }): Promise<void>;
-  /** Ends the session, and drops all that this device kept. Works without a network too: then the server's session runs out by itself. */
+  /**
+   * Ends the session, and drops all that this device kept. (Where the server ended it, what waits to be sent, and the drafts, stay for the same user's return.)
+   * Works without a network too: then the server's session runs out by itself. */
   signOut(): Promise<void>;
   sessions(): Promise<readonly SessionInfo[]>;
   revokeSession(id: string): Promise<void>;

@@ -21,7 +21,7 @@ import type {
 } from "./api.js";
 import { Device } from "./device.js";
 import { chatError, toChatError } from "./errors.js";
-import { always, follow } from "./follow.js";
+import { always, both, follow } from "./follow.js";
 import type { LinkParts } from "./link.js";
 import { fromRole, millis, toMessage, toUser } from "./model/records.js";
 import { Cell, Notifier } from "./model/signal.js";
@@ -75,6 +75,7 @@ class KeptChat implements Chat {
   readonly conversations: Observable<readonly Conversation[]>;
   readonly conversationsLoaded: Observable<boolean>;
   readonly waiting: Observable<number>;
+  readonly keeps: Observable<boolean>;
 
   readonly #notifier = new Notifier();
   readonly #device = new Cell<Device | undefined>(this.#notifier, undefined);
@@ -110,6 +111,7 @@ class KeptChat implements Chat {
     });
     this.#session = this.#wire.session;
     this.#calls = this.#wire.calls;
+    this.keeps = both(this.#wire.keeps, this.#storage.works);
     const d = <T>(pick: (device: Device) => Observable<T>, otherwise: Observable<T>) =>
       follow(this.#device, () => {
         const device = this.#device.get();
@@ -335,28 +337,31 @@ class KeptChat implements Chat {
 
   /** Brings this object to what the session says; one turn after the other. */
   #turn(): Promise<void> {
-    this.#turns = this.#turns.then(() => (this.#closed ? undefined : this.#take(this.#session.userId.get())));
-    return this.#turns;
+    const turn = this.#turns.then(() => (this.#closed ? undefined : this.#take(this.#session.userId.get())));
+    this.#turns = turn.catch(() => undefined);
+    return turn;
   }
 
   async #take(userId: string | undefined | null): Promise<void> {
     const before = this.#device.get();
-    if (userId === null) {
+    if (userId === null || userId === this.#userId) {
       return;
     }
-    if (userId !== this.#userId) {
-      this.#userId = userId;
-      const reason = userId === undefined ? this.#session.ended.get() : undefined;
-      // Of a session that ran out the outbox may still be wanted; everything else is taken from those who are not to see it.
-      const forget = reason !== "expired";
-      this.#device.set(undefined);
-      this.account.set(userId === undefined ? { status: "signed-out", ...(reason && { reason }) } : { status: "loading" });
-      await before?.close(forget);
-      if (userId !== undefined) {
-        await this.#begin(userId);
-      } else if (forget) {
-        await this.#storage.clear();
-      }
+    this.#userId = userId;
+    const ended = userId === undefined ? this.#session.ended.get() : undefined;
+    const reason = ended === "signed-out" ? undefined : ended;
+    this.#device.set(undefined);
+    this.account.set(userId === undefined ? { status: "signed-out", ...(reason && { reason }) } : { status: "loading" });
+    if (userId !== undefined) {
+      await before?.close(true);
+      await this.#begin(userId);
+      return;
+    }
+    // Who was signed out by the server is not to see more, but has not given up what was written. Of a session that ran out, or can't be read, all stays.
+    const what = ended === "signed-out" ? "all" : ended === "revoked" ? "told" : undefined;
+    await before?.close(what !== undefined);
+    if (what) {
+      await this.#storage.clear(what);
     }
   }
 

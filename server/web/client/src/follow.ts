@@ -28,3 +28,16 @@ export function follow<T>(exchanged: Observable<unknown>, pick: () => Observable
 export function always<T>(value: T): Observable<T> {
   return { get: () => value, subscribe: () => () => {} };
 }
+
+/** Whether both are true. */
+export function both(a: Observable<boolean>, b: Observable<boolean>): Observable<boolean> {
+  return {
+    get: () => a.get() && b.get(),
+    subscribe(changed) {
+      const leave = [a.subscribe(changed), b.subscribe(changed)];
+      return () => {
+        for (const l of leave) l();
+      };
+    },
+  };
+}

@@ -1,7 +1,12 @@
-import { type IDBPDatabase, openDB } from "idb";
+import type { DBSchema } from "idb";
+import type { Observable } from "./api.js";
+import { Database } from "./database.js";
+import { always } from "./follow.js";
 
 /** A few small values that outlive the page. */
 export interface Keep {
+  /** Whether they do: false where they end with the page. */
+  readonly works: Observable<boolean>;
   get<T>(key: string): Promise<T | undefined>;
   /** Replaces a value by what `change` makes of it, in one transaction over all tabs, and returns it. Undefined removes it. `change` may run twice. */
   update<T>(key: string, change: (old: T | undefined) => T | undefined): Promise<T | undefined>;
@@ -12,6 +17,7 @@ export interface Keep {
 export function memoryKeep(): Keep {
   const values = new Map<string, unknown>();
   return {
+    works: always(false),
     async get<T>(key: string) {
       return values.get(key) as T | undefined;
     },
@@ -25,7 +31,9 @@ export function memoryKeep(): Keep {
   };
 }
 
-const store = "values";
+interface Schema extends DBSchema {
+  values: { key: string; value: unknown };
+}
 
 /**
  * Keeps values in IndexedDB under that name. Where it is missing or broken (private windows, a full disk, policies) they are kept in memory: then a
@@ -33,67 +41,34 @@ const store = "values";
  */
 export function browserKeep(name: string): Keep {
   const memory = memoryKeep();
-  let opened: Promise<IDBPDatabase> | undefined;
-  let closed = false;
-
-  const open = () => {
-    opened ??= openDB(name, 1, {
-      upgrade: (db) => void db.createObjectStore(store),
-      // Another version of this page wants to change the database, or the browser took it away: let go, and open it anew when needed.
-      blocking: () => letGo(),
-      terminated: () => letGo(),
-    });
-    return opened;
-  };
-  const letGo = () => {
-    void opened?.then(
-      (db) => db.close(),
-      () => undefined,
-    );
-    opened = undefined;
-  };
-  const orMemory = async <R>(stored: (db: IDBPDatabase) => Promise<R>, inMemory: () => Promise<R>): Promise<R> => {
-    for (let attempt = 0; attempt < 2 && !closed; attempt++) {
-      try {
-        return await stored(await open());
-      } catch {
-        letGo(); // the connection may have been closed under our hands: once more
-      }
-    }
-    return inMemory();
-  };
-
+  const database = new Database<Schema>({
+    name,
+    version: 1,
+    stores: ["values"],
+    upgrade: (db) => void db.createObjectStore("values"),
+  });
   return {
+    works: database.works,
     async get<T>(key: string) {
       // What could not be stored is newer than what is stored.
       const newer = await memory.get<T>(key);
-      return (
-        newer ??
-        orMemory<T | undefined>(
-          (db) => db.get(store, key),
-          async () => undefined,
-        )
-      );
+      return newer ?? database.use((db) => db.get("values", key) as Promise<T | undefined>).catch(() => undefined);
     },
     update<T>(key: string, change: (old: T | undefined) => T | undefined) {
       let stored: T | undefined;
-      return orMemory(
-        async (db) => {
+      return database
+        .use(async (db) => {
           const newer = await memory.get<T>(key);
-          const tx = db.transaction(store, "readwrite");
-          stored = await tx.store.get(key);
+          const tx = db.transaction("values", "readwrite");
+          stored = (await tx.store.get(key)) as T | undefined;
           const value = change(newer ?? stored);
           await (value === undefined ? tx.store.delete(key) : tx.store.put(value, key));
           await tx.done;
           await memory.update(key, () => undefined);
           return value;
-        },
-        () => memory.update<T>(key, (newer) => change(newer ?? stored)),
-      );
+        })
+        .catch(() => memory.update<T>(key, (newer) => change(newer ?? stored)));
     },
-    close() {
-      closed = true;
-      letGo();
-    },
+    close: () => database.close(),
   };
 }

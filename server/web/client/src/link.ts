@@ -2,6 +2,7 @@ import type { Ack } from "@natterjack/proto/chat/v1/stream_pb.js";
 import type { ConnectionState } from "./api.js";
 import { type Connection, type End, presence, StreamConnection, SubscribeConnection, type Times, times } from "./connection.js";
 import { networkError, toChatError } from "./errors.js";
+import { fits } from "./form.js";
 import type { Keep } from "./keep.js";
 import type { Network } from "./network.js";
 import { Value } from "./observable.js";
@@ -193,10 +194,9 @@ class KeptLink implements Link {
 
   /** The device's id, and the number of this connection among its connections. */
   async #device(): Promise<{ id: string; attempt: number }> {
-    const device = await this.#parts.keep.update<{ id: string; attempt: number }>("device", (old) => ({
-      id: old?.id ?? randomId(),
-      attempt: (old?.attempt ?? 0) + 1,
-    }));
+    const device = await this.#parts.keep.update<{ id: string; attempt: number }>("device", (old) =>
+      fits({ id: "", attempt: 0 }, old) && old ? { id: old.id, attempt: old.attempt + 1 } : { id: randomId(), attempt: 1 },
+    );
     return device as { id: string; attempt: number };
   }
 }

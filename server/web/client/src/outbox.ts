@@ -196,13 +196,6 @@ export class Outbox {
     }
   }
 
-  /** Forgets everything here. */
-  clear(): void {
-    this.connect(undefined);
-    this.#items.clear();
-    this.#shown.clear();
-  }
-
   /** Sends the next message of a conversation. */
   #pump(conversationId: string): void {
     const link = this.#link;

@@ -3,9 +3,10 @@ import { type Client, createClient, type Transport } from "@connectrpc/connect";
 import { AuthService, type SignInResponse, type SignUpResponse } from "@natterjack/proto/auth/v1/auth_service_pb.js";
 import type { Session as Tokens } from "@natterjack/proto/auth/v1/session_pb.js";
 import { chatError, networkError, toChatError } from "./errors.js";
+import { fits } from "./form.js";
 import type { Keep } from "./keep.js";
 import { Value } from "./observable.js";
-import type { Session } from "./wire.js";
+import type { Ended, Session } from "./wire.js";
 
 /** How long before its end a token is replaced, in milliseconds, so that it doesn't run out on its way; of tokens that live shortly, a quarter of their life. */
 const refreshAhead = 30_000;
@@ -36,7 +37,7 @@ type Kept =
       /** By this device's clock. */
       readonly obtained: number;
     }
-  | { readonly kind: "ended"; readonly reason: "revoked" | "expired" };
+  | { readonly kind: "ended"; readonly reason: Ended };
 
 type Live = Extract<Kept, { kind: "session" }>;
 
@@ -49,7 +50,7 @@ export function createSession(options: SessionOptions): Session {
 
 class KeptSession implements Session {
   readonly userId = new Value<string | undefined | null>(null);
-  readonly ended = new Value<"revoked" | "expired" | undefined>(undefined);
+  readonly ended = new Value<Ended | undefined>(undefined);
 
   readonly #auth: Client<typeof AuthService>;
   readonly #keep: Keep;
@@ -84,16 +85,17 @@ class KeptSession implements Session {
 
   async signOut(): Promise<void> {
     this.#era++;
-    this.#adopt(undefined);
+    let had: Kept | undefined = this.#live;
+    const ended: Kept = { kind: "ended", reason: "signed-out" };
+    this.#adopt(ended);
     // Under the lock, as a refresh may be under way: what it gets has to be ended too.
     await this.#exclusive(async () => {
-      let kept: Kept | undefined;
       await this.#keep.update<Kept>(key, (old) => {
-        kept = old;
-        return undefined;
+        had = checked(old) ?? had;
+        return ended;
       });
       this.#tell();
-      if (kept?.kind === "session") await this.#end(kept);
+      if (had?.kind === "session") await this.#end(had);
     });
   }
 
@@ -121,8 +123,13 @@ class KeptSession implements Session {
   /** Reads what is kept: at first, and whenever another tab has changed it. */
   async #reload(): Promise<void> {
     const era = this.#era;
-    const kept = await this.#keep.get<Kept>(key);
+    const kept = await this.#read();
     if (era === this.#era && !this.#closed.signal.aborted) this.#adopt(kept);
+  }
+
+  /** What is kept; where that can't be read, it is what is known here: no fault of the browser's storage ends a session. */
+  async #read(): Promise<Kept | undefined> {
+    return checked(await this.#keep.get(key)) ?? this.#live;
   }
 
   #adopt(kept: Kept | undefined): void {
@@ -153,7 +160,7 @@ class KeptSession implements Session {
   /** Gets a new token, the lock being held: by looking what another tab got, or by refreshing. */
   async #renew(stale: string | undefined): Promise<string> {
     const era = this.#era;
-    const kept = await this.#keep.get<Kept>(key);
+    const kept = await this.#read();
     if (kept?.kind !== "session") {
       if (era === this.#era) this.#adopt(kept);
       throw signedOut();
@@ -197,6 +204,23 @@ class KeptSession implements Session {
       throw toChatError(error);
     }
   }
+}
+
+/** What was kept, if it is what a session keeps. */
+function checked(kept: unknown): Kept | undefined {
+  const time = (t: unknown) => typeof t === "number"; // one without end is infinite
+  const session = {
+    kind: "session",
+    userId: "",
+    accessToken: "",
+    refreshToken: "",
+    accessExpire: time,
+    refreshExpire: time,
+    obtained: 0,
+  };
+  const ended = { kind: "ended", reason: "" };
+  const { kind } = (kept ?? {}) as Partial<Kept>;
+  return fits(kind === "session" ? session : ended, kept) ? (kept as Kept) : undefined;
 }
 
 /** The header that carries a token. */

@@ -6,12 +6,15 @@ import type { ChatService } from "@natterjack/proto/chat/v1/chat_service_pb.js";
 import type { Ack, Event, Hello, StreamRequest } from "@natterjack/proto/chat/v1/stream_pb.js";
 import type { ConnectionState, Observable } from "./api.js";
 
+/** Why nobody is signed in any more: the server ended the session, it was not used for too long, or the user has signed out. */
+export type Ended = "revoked" | "expired" | "signed-out";
+
 /** Keeps the session. Of several tabs (or processes) one refreshes at a time, and all use what it got. */
 export interface Session {
   /** The id of the signed-in user; undefined where nobody is; null until it was read from where it is kept. */
   readonly userId: Observable<string | undefined | null>;
-  /** Why the session ended, where the server ended it. */
-  readonly ended: Observable<"revoked" | "expired" | undefined>;
+  /** Why the last session ended; undefined while there is one, where there never was, or where it can't be read. */
+  readonly ended: Observable<Ended | undefined>;
   signUp(form: { username: string; password: string; displayName?: string }): Promise<void>;
   signIn(form: { username: string; password: string }): Promise<void>;
   /** Forgets the session here at once, and ends it at the server if that can be reached. */

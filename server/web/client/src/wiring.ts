@@ -1,3 +1,4 @@
+import type { Observable } from "./api.js";
 import { createCalls } from "./calls.js";
 import { browserKeep, type Keep, memoryKeep } from "./keep.js";
 import { createLink, type LinkParts } from "./link.js";
@@ -22,6 +23,8 @@ export interface WireOptions {
 
 /** The network's half of a chat. */
 export interface Wire {
+  /** Whether the session outlives the page. */
+  readonly keeps: Observable<boolean>;
   readonly session: Session;
   readonly calls: Calls;
   createLink(options: Pick<LinkOptions, "hello" | "events">): Link;
@@ -41,6 +44,7 @@ export function createWire(options: WireOptions): Wire {
   });
   const calls = createCalls(session, options.network.calls);
   return {
+    keeps: keep.works,
     session,
     calls,
     createLink: (link) =>

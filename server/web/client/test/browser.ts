@@ -12,7 +12,8 @@ let browsers = 0;
 /** A browser profile with any number of tabs; its databases, locks and channels are its own. */
 export class Browser {
   readonly #server: { readonly url: string };
-  readonly #prefix = `browser-${++browsers}`;
+  /** Begins the names of its databases. */
+  readonly prefix = `browser-${++browsers}`;
   readonly #locks = new TestLocks();
   readonly #watchers = new Set<() => void>();
   /** How many streams its tabs have opened. */
@@ -42,7 +43,7 @@ export class Browser {
       },
     };
     const chat = createChat(
-      { storagePrefix: this.#prefix },
+      { storagePrefix: this.prefix },
       { network: { ...network, streams }, locks: this.#locks, surroundings: around, ...parts },
     );
     onTestFinished(() => chat.close());

@@ -4,6 +4,7 @@ import { once } from "node:events";
 import { createServer } from "node:http";
 import { createClient } from "@connectrpc/connect";
 import { AuthService } from "@natterjack/proto/auth/v1/auth_service_pb.js";
+import { deleteDB, openDB } from "idb";
 import { afterEach, beforeAll, expect, onTestFinished, test, vi } from "vitest";
 import type { Network } from "../src/network.js";
 import type { Wire } from "../src/wiring.js";
@@ -38,7 +39,7 @@ function browser(url = server.url) {
       },
     },
   };
-  return { calls, tab: () => open(counted, { inMemory: false, storagePrefix, locks }) };
+  return { calls, name: `${storagePrefix}.session`, tab: () => open(counted, { inMemory: false, storagePrefix, locks }) };
 }
 
 const signedIn = (tab: Wire) => until(tab.session.userId, (id) => typeof id === "string");
@@ -68,7 +69,7 @@ test("tabs hear of each other's sign-in and sign-out", async () => {
   expect(await second.session.accessToken()).toBe(await first.session.accessToken());
   await second.session.signOut();
   await signedOut(first);
-  expect(first.session.ended.get()).toBeUndefined();
+  expect(first.session.ended.get()).toBe("signed-out");
   await expect(first.session.accessToken()).rejects.toMatchObject({ code: "unauthenticated" });
 });
 
@@ -283,6 +284,47 @@ test("a browser that keeps nothing has a session as long as the page lives", asy
   const stale = await one.session.accessToken();
   expect(await one.session.accessToken(stale)).not.toBe(stale);
   await one.calls.auth.getAccount({});
+});
+
+test("a browser that has lost what it kept ends no session", async () => {
+  const { tab, name } = browser();
+  const one = tab();
+  await one.session.signUp(newUser());
+  const userId = one.session.userId.get();
+  const stale = await one.session.accessToken();
+  await deleteDB(name);
+  expect(await one.session.accessToken(stale)).not.toBe(stale);
+  const later = tab();
+  expect(await signedIn(later)).toBe(userId); // it is kept again
+});
+
+test("signing out ends the session at the server, also one that the browser has lost", async () => {
+  const { tab, name } = browser();
+  const one = tab();
+  await one.session.signUp(newUser());
+  const token = await one.session.accessToken();
+  await deleteDB(name);
+  await one.session.signOut();
+  const auth = createClient(AuthService, webSocketNetwork(server.url).calls);
+  await expect(auth.getAccount({}, { headers: { authorization: `Bearer ${token}` } })).rejects.toMatchObject({ code: 16 });
+});
+
+test.each<[string, unknown]>([
+  ["text", "?"],
+  ["a session without its tokens", { kind: "session", userId: "u" }],
+  ["an end without a reason", { kind: "ended" }],
+  ["null", null],
+])("garbage in place of the session, %s, is no session, and the next one is kept", async (_, garbage) => {
+  const { tab, name } = browser();
+  await signedOut(tab()); // which has made the database
+  const db = await openDB(name);
+  await db.put("values", garbage, "session");
+  db.close();
+  const one = tab();
+  await signedOut(one);
+  expect(one.session.ended.get()).toBeUndefined();
+  await one.session.signUp(newUser());
+  expect(await signedIn(tab())).toBe(one.session.userId.get());
 });
 
 test("in memory nothing is shared", async () => {
