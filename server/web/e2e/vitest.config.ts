@@ -5,8 +5,9 @@ export default defineConfig({
     include: ["tests/**/*.test.ts"],
     // A file has a browser and a server of its own; two of them keep two cores busy.
     maxWorkers: 2,
-    testTimeout: 60_000,
-    hookTimeout: 60_000,
+    // What hangs fails in the end; a busy machine takes its time.
+    testTimeout: 180_000,
+    hookTimeout: 120_000,
     teardownTimeout: 10_000,
     // How long a condition may take to come true; it takes that long only where it does not.
     expect: { poll: { timeout: 15_000, interval: 50 } },

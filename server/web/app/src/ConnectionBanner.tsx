@@ -8,14 +8,21 @@ import { Icon } from "./ui/Icon.tsx";
 /** In milliseconds: a connection that is back sooner was never worth a word. */
 const patience = 2500;
 
-/** One line above everything while what happens is not shown as it happens. It is always there for screen readers, and empty else. */
+/** One line above everything while what happens is not shown as it happens, or nothing of it stays. It is always there for screen readers, and empty else. */
 export function ConnectionBanner() {
   const chat = useChat();
   const connection = useObservable(chat.connection);
   const waiting = useObservable(chat.waiting);
+  const keeps = useObservable(chat.keeps);
   const text = useLater(describe(connection.status));
   return (
     <div role="status" className={styles.place}>
+      {text === undefined && !keeps && (
+        <div className={styles.banner}>
+          <Icon name="info" size={18} />
+          <span>This browser stores nothing. You are signed in for as long as this page is open.</span>
+        </div>
+      )}
       {text !== undefined && (
         <div className={styles.banner}>
           <Icon name="offline" size={18} />

@@ -50,6 +50,19 @@ describe("the connection's banner", () => {
   });
 });
 
+describe("a browser that stores nothing", () => {
+  it("is told of while nothing more urgent is", async () => {
+    const chat = fakeChat();
+    const { place } = await draw(chat, <ConnectionBanner />);
+    expect(place.textContent).toBe("");
+    await act(async () => chat.keeps.set(false));
+    expect(place.textContent).toContain("stores nothing");
+    await act(async () => chat.connection.set({ status: "offline" }));
+    await pass(3000);
+    expect(place.textContent).toBe("You are offline.");
+  });
+});
+
 describe("a connection that was ended for good", () => {
   it("is told of, and can be asked for again", async () => {
     const chat = fakeChat({ connection: { status: "stopped" } });

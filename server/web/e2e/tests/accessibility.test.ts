@@ -11,7 +11,7 @@ import { usualWorld } from "../harness/world.js";
 const sizes: Record<string, BrowserContextOptions> = { desktop, phone };
 
 describe.each(Object.entries(sizes))("on a %s", (_, size) => {
-  test("axe-core finds nothing serious on any screen, light or dark", { timeout: 120_000 }, async ({ open, server }) => {
+  test("axe-core finds nothing serious on any screen, light or dark", async ({ open, server }) => {
     const world = await usualWorld(server.url);
     const found: Record<string, string[]> = {};
     const look = async (page: Awaited<ReturnType<typeof tab>>, screens: readonly Screen[]) => {

@@ -43,10 +43,7 @@ test("on a phone one pane is shown at a time, everything fits, and a finger can 
   expect(await timeline(page).count()).toBe(0);
 });
 
-test("on a phone nothing sticks out of the screen, however long names and words are", { timeout: 120_000 }, async ({
-  open,
-  server,
-}) => {
+test("on a phone nothing sticks out of the screen, however long names and words are", async ({ open, server }) => {
   const world = await extremeWorld(server.url);
   const page = await (await open(phone)).tab();
   await signIn(page, world.me.username);

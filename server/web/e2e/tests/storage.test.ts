@@ -90,4 +90,5 @@ test("a database that never answers holds up no start: one can sign up, write an
   await message(page, "are you there?").waitFor();
   await send(page, "only here");
   await state(page, "only here", /Sent|Delivered/).waitFor();
+  await page.getByText("This browser stores nothing.").waitFor();
 });
