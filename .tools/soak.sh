@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Goes on where CI stops: each fuzz target for a minute, the state machines with 50 times their cases, and rounds of faults under
-# chat, over one node on SQLite and over two on PostgreSQL and Redis in turns, until so many messages are acknowledged as the argument says.
+# Goes on where CI stops: each fuzz target for a minute, the state machines with 50 times their cases, the plans of all statements with
+# five million messages stored, and rounds of faults under chat, over one node on SQLite and over two on PostgreSQL and Redis in turns, until
+# so many messages are acknowledged as the argument says.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -13,4 +14,5 @@ for package in $(go list ./server/...); do
     go test -race -count 1 -timeout 4h "$package" -rapid.checks 5000
   fi
 done
+NATTERJACK_TEST_STORED=5000000 go test -count 1 -timeout 2h -run '^TestNoStatementReadsAWholeTable$' ./server/store
 NATTERJACK_SOAK=$1 go test -count 1 -timeout 24h -v -run '^TestSoak$' ./server/e2e/faults

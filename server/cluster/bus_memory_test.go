@@ -11,8 +11,12 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	// The client of Redis looks for its servers once more within a second after it was closed.
-	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("github.com/redis/rueidis.(*call).DelayDo.func1"))
+	goleak.VerifyTestMain(m,
+		// The client of Redis looks for its servers once more within a second after it was closed.
+		goleak.IgnoreAnyFunction("github.com/redis/rueidis.(*call).DelayDo.func1"),
+		// That of a cluster closes connections that it needs no more after five seconds.
+		goleak.IgnoreAnyFunction("github.com/redis/rueidis.(*clusterClient)._refresh.func2"),
+	)
 }
 
 // inbox records what a node is called with.

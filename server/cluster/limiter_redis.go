@@ -36,19 +36,20 @@ return 0
 // RedisLimiter is an [account.Limiter] whose buckets all nodes share. While Redis is away each node counts by itself, from full buckets. Safe for
 // concurrent use.
 type RedisLimiter struct {
-	redis *Redis
-	local *account.MemoryLimiter
+	redis   *Redis
+	local   *account.MemoryLimiter
+	timeout time.Duration // limitTimeout, but in tests
 }
 
 // Limiter returns a limiter.
 func (r *Redis) Limiter() *RedisLimiter {
-	return &RedisLimiter{redis: r, local: account.NewMemoryLimiter(nil)}
+	return &RedisLimiter{redis: r, local: account.NewMemoryLimiter(nil), timeout: limitTimeout}
 }
 
 // Take implements [account.Limiter]. Its error is that of ctx.
 func (l *RedisLimiter) Take(ctx context.Context, b account.Bucket) (time.Duration, error) {
 	if client := l.redis.client.Load(); client != nil && l.redis.Up() {
-		limited, cancel := context.WithTimeout(ctx, limitTimeout)
+		limited, cancel := context.WithTimeout(ctx, l.timeout)
 		defer cancel()
 		wait, err := takeScript.Exec(limited, *client, []string{l.redis.keys.bucket(b.Kind, b.Key)}, []string{
 			strconv.Itoa(b.Rate.Burst), strconv.FormatInt(max(b.Rate.Every.Microseconds(), 1), 10),
@@ -67,7 +68,7 @@ func (l *RedisLimiter) Take(ctx context.Context, b account.Bucket) (time.Duratio
 // Fill implements [account.Limiter]. It never fails: a bucket that can't be filled fills itself.
 func (l *RedisLimiter) Fill(ctx context.Context, b account.Bucket) error {
 	if l.redis.Up() {
-		limited, cancel := context.WithTimeout(ctx, limitTimeout)
+		limited, cancel := context.WithTimeout(ctx, l.timeout)
 		defer cancel()
 		_ = l.redis.do(limited, func(c rueidis.Client) rueidis.Completed {
 			return c.B().Del().Key(l.redis.keys.bucket(b.Kind, b.Key)).Build()

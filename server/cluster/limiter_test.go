@@ -24,7 +24,9 @@ func redisLimiter(t *testing.T, url, prefix string) *RedisLimiter {
 	t.Helper()
 	r := openRedis(t, url, prefix)
 	runRedis(t, r)
-	return r.Limiter()
+	l := r.Limiter()
+	l.timeout = patience // on a busy machine an answer may take longer than it is worth waiting for
+	return l
 }
 
 func take(t *testing.T, l account.Limiter, b account.Bucket) time.Duration {
@@ -121,28 +123,28 @@ func TestWithRedisAwayANodeLimitsByItself(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			server := testservers.StartRedis(t)
 			l := redisLimiter(t, server.URL, "nj")
+			l.timeout = limitTimeout
 			b := account.Bucket{Kind: "kind", Key: "somebody", Rate: account.Rate{Burst: 2, Every: time.Hour}}
-			take(t, l, b)
+			take(t, l, account.Bucket{Kind: "other", Key: b.Key, Rate: b.Rate})
 			fault.begin(server, t)
-			given := 0
+			given, before := 0, l.redis.Stats().LimitsHere
 			for range 10 {
 				if take(t, l, b) == 0 {
 					given++
 				}
 			}
-			if given != 2 || l.redis.Stats().LimitsHere != 10 {
-				t.Errorf("%d given, %d counted here", given, l.redis.Stats().LimitsHere)
+			if given != 2 || l.redis.Stats().LimitsHere != before+10 {
+				t.Errorf("%d given, %d counted here", given, l.redis.Stats().LimitsHere-before)
 			}
 			if err := l.Fill(t.Context(), b); err != nil || take(t, l, b) != 0 {
 				t.Errorf("not filled: %v", err)
 			}
 			fault.end(server, t)
-			here := l.redis.Stats().LimitsHere
-			eventually(t, "Redis counts again", func() bool { return l.redis.Check(t.Context()) == nil })
-			take(t, l, b)
-			if l.redis.Stats().LimitsHere != here {
-				t.Error("counted here though Redis is back")
-			}
+			eventually(t, "Redis counts again", func() bool {
+				here := l.redis.Stats().LimitsHere
+				take(t, l, b)
+				return l.redis.Stats().LimitsHere == here
+			})
 		})
 	}
 }

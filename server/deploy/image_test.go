@@ -3,7 +3,6 @@ package deploy
 import (
 	"debug/elf"
 	"fmt"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -13,6 +12,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/natterjack-chat/natterjack/server/internal/testservers"
 )
 
 // dockerfile is what Dockerfile says.
@@ -64,7 +65,7 @@ func TestImageServesFromNothingButItself(t *testing.T) {
 		}
 	}
 
-	data, port := filepath.Join(root, "data"), freePort(t)
+	data, port := filepath.Join(root, "data"), testservers.FreePort()
 	if err := os.Mkdir(data, 0o700); err != nil {
 		t.Fatal(err)
 	}
@@ -104,13 +105,6 @@ func TestImageServesFromNothingButItself(t *testing.T) {
 	if _, err := os.Stat(filepath.Join(data, "natterjack.db")); err != nil {
 		t.Error(err)
 	}
-}
-
-func freePort(t *testing.T) int {
-	t.Helper()
-	l := must(net.Listen("tcp", "127.0.0.1:0"))(t)
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port
 }
 
 // awaitReady asks until the answer is 200, or it has taken too long.

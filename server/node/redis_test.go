@@ -2,6 +2,7 @@ package node_test
 
 import (
 	"net/http"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -149,7 +150,20 @@ func TestNodesShareTheLimitOfSignIns(t *testing.T) {
 		}
 		wrong++
 	}
-	if limit := node.DefaultConfig().Accounts.SignInsHere.Burst; wrong != limit {
-		t.Errorf("%d attempts on two nodes, of %d", wrong, limit)
+	alone := 0 // which a node counts by itself when Redis doesn't answer in time, as it may on a busy machine
+	for _, n := range nodes {
+		_, body := page(t, n.Node.MetricsURL())
+		for line := range strings.Lines(body) {
+			if count, is := strings.CutPrefix(strings.TrimSpace(line), "natterjack_redis_limits_here_total "); is {
+				more, err := strconv.Atoi(count)
+				if err != nil {
+					t.Fatal(err)
+				}
+				alone += more
+			}
+		}
+	}
+	if limit := node.DefaultConfig().Accounts.SignInsHere.Burst; wrong < limit || wrong > limit+alone {
+		t.Errorf("%d attempts on two nodes, of %d; %d were counted alone", wrong, limit, alone)
 	}
 }

@@ -27,6 +27,9 @@ func TestDrainTellsEveryStream(t *testing.T) {
 	s := Start(t, Options{})
 	f := populated(t, s.URL, fleet.Shape{Users: 4, Devices: 2})
 	during(t, f, fleet.Work{Seed: 2, Sends: 2000}, 700, func(int) {
+		if err := f.AwaitLive(limit(t)); err != nil { // a stream that is being opened is told nothing
+			t.Fatal(err)
+		}
 		open := openStreams(f)
 		if err := s.Terminate(); err != nil {
 			t.Errorf("the server ended with %v", err)

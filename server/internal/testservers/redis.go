@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -26,18 +27,24 @@ func Redis(t testing.TB) string {
 // StartRedis starts a server that this test alone uses and may break. It keeps nothing over a [Server.Kill], and is stopped at the end of the test.
 func StartRedis(t testing.TB) *Server {
 	t.Helper()
-	return startRedis(t)
+	return startRedis(t, nil)
 }
 
 // StartRedisCluster starts a Redis Cluster of three masters, which together serve all slots.
 func StartRedisCluster(t testing.TB) []*Server {
 	t.Helper()
+	return startRedisCluster(t, nil)
+}
+
+func startRedisCluster(t testing.TB, tls *redisTLS) []*Server {
+	t.Helper()
 	var masters []*Server
-	create := []string{"--cluster", "create"}
+	create := append(tls.cli(), "--cluster", "create")
 	for range 3 {
-		s := startRedis(t, "--cluster-enabled", "yes", "--cluster-node-timeout", "1000")
+		of := tls.another()
+		s := startRedis(t, of, "--cluster-enabled", "yes", "--cluster-node-timeout", "1000")
 		masters = append(masters, s)
-		create = append(create, s.Addr)
+		create = append(create, of.addr(s))
 	}
 	if out, err := exec.Command("redis-cli", append(create, "--cluster-yes")...).CombinedOutput(); err != nil {
 		t.Fatalf("making a cluster: %v\n%s", err, out)
@@ -57,30 +64,37 @@ func StartRedisCluster(t testing.TB) []*Server {
 // sentinel's.
 func StartRedisSentinel(t testing.TB) (url string, master *Server) {
 	t.Helper()
+	return startRedisSentinel(t, nil)
+}
+
+func startRedisSentinel(t testing.TB, tls *redisTLS) (url string, master *Server) {
+	t.Helper()
 	const name = "mymaster"
-	master = startRedis(t)
-	host, port, err := net.SplitHostPort(master.Addr)
+	of := tls.another()
+	master = startRedis(t, of)
+	host, port, err := net.SplitHostPort(of.addr(master))
 	if err != nil {
 		t.Fatal(err)
 	}
-	startRedis(t, "--replicaof", host+" "+port)
-	sentinel := launchRedis(t, redis{options: []string{"--sentinel"}, config: "sentinel monitor " + name + " " + host + " " + port + ` 1
+	startRedis(t, tls.another(), "--replicaof", host+" "+port)
+	by := tls.another()
+	sentinel := launchRedis(t, redis{tls: by, options: []string{"--sentinel"}, config: "sentinel monitor " + name + " " + host + " " + port + ` 1
 sentinel down-after-milliseconds ` + name + ` 500
 sentinel failover-timeout ` + name + ` 3000
 `})
 	for deadline := time.Now().Add(patience); !strings.Contains(ask(sentinel.Addr, "SENTINEL CKQUORUM "+name), "OK") ||
-		!strings.Contains(ask(sentinel.Addr, "INFO sentinel"), "status=ok,address="+master.Addr+",slaves=1"); {
+		!strings.Contains(ask(sentinel.Addr, "INFO sentinel"), "status=ok,address="+of.addr(master)+",slaves=1"); {
 		if time.Now().After(deadline) {
 			t.Fatalf("the sentinel doesn't find the replica:\n%s", sentinel.log())
 		}
 		time.Sleep(20 * time.Millisecond)
 	}
-	return "redis+sentinel://" + sentinel.Addr + "/" + name, master
+	return by.scheme("redis") + "+sentinel://" + by.addr(sentinel) + "/" + name, master
 }
 
-func startRedis(t testing.TB, options ...string) *Server {
+func startRedis(t testing.TB, tls *redisTLS, options ...string) *Server {
 	t.Helper()
-	return launchRedis(t, redis{options: append([]string{"--save", "", "--appendonly", "no"}, options...)})
+	return launchRedis(t, redis{tls: tls, options: append([]string{"--save", "", "--appendonly", "no"}, options...)})
 }
 
 func launchRedis(t testing.TB, r redis) *Server {
@@ -100,11 +114,15 @@ func launchRedis(t testing.TB, r redis) *Server {
 
 type redis struct {
 	program string
+	tls     *redisTLS // nil: without
 	options []string
 	config  string // what its file holds from the beginning; the server may write to it
 }
 
 func (r redis) prepare(dir string) error {
+	if err := r.tls.prepare(dir); err != nil {
+		return err
+	}
 	if err := os.WriteFile(filepath.Join(dir, "redis.conf"), []byte(r.config), 0o600); err != nil {
 		return err
 	}
@@ -112,9 +130,9 @@ func (r redis) prepare(dir string) error {
 }
 
 func (r redis) command(dir string, port int) []string {
-	return append([]string{
+	return slices.Concat([]string{
 		r.program, filepath.Join(dir, "redis.conf"), "--bind", "127.0.0.1", "--port", strconv.Itoa(port), "--dir", dir, "--daemonize", "no",
-	}, r.options...)
+	}, r.tls.options(dir), r.options)
 }
 
 func (redis) ready(addr string) bool { return ask(addr, "PING") == "+PONG\r\n" }
