@@ -134,8 +134,10 @@ func (n *Node) wire() (err error) {
 	})
 	accounts := account.Config{Store: n.store, Revoker: revoker{n.hub}, Hider: n.presence, Logger: n.logger, Settings: c.Accounts}
 	helpful := map[string]func(context.Context) error{}
+	var shared account.Limiter
 	if n.redis != nil {
-		accounts.Limiter = n.redis.Limiter()
+		shared = n.redis.Limiter()
+		accounts.Limiter = shared
 		helpful["redis"] = n.redis.Check
 		n.metrics.watchRedis(n.redis)
 	}
@@ -143,7 +145,7 @@ func (n *Node) wire() (err error) {
 	n.health = rpc.NewHealth(map[string]func(context.Context) error{"store": n.checkStore, "hub": n.checkHub}, helpful)
 	r := rpc.Config{
 		Chat: n.chat, Hub: n.hub, Accounts: n.accounts, Auth: rpc.NewAuthHandler(n.accounts), Presence: n.presence, Health: n.health,
-		Logger: n.logger, Limits: c.RPC, TrustedProxies: c.TrustedProxies, AllowedOrigins: c.AllowedOrigins, Observe: n.metrics.request,
+		Logger: n.logger, Limits: c.RPC, SharedLimits: shared, TrustedProxies: c.TrustedProxies, AllowedOrigins: c.AllowedOrigins, Observe: n.metrics.request,
 	}
 	if n.tracing != nil {
 		r.Trace = n.tracing.request

@@ -17,12 +17,12 @@ import (
 )
 
 // startTwo starts two nodes that have nothing in common but a database and a Redis.
-func startTwo(t *testing.T, database, redis string) []*nodetest.Server {
+func startTwo(t *testing.T, database, redis string, more ...nodetest.Option) []*nodetest.Server {
 	t.Helper()
-	change := nodetest.Config(func(c *node.Config) {
+	options := append(more, nodetest.Config(func(c *node.Config) {
 		c.DatabaseURL, c.RedisURL, c.MetricsListen, c.Drain.Spread = database, redis, "127.0.0.1:0", 0
-	})
-	return []*nodetest.Server{nodetest.Start(t, change), nodetest.Start(t, change)}
+	}))
+	return []*nodetest.Server{nodetest.Start(t, options...), nodetest.Start(t, options...)}
 }
 
 // page reads a page of a node.
@@ -150,7 +150,15 @@ func TestNodesShareTheLimitOfSignIns(t *testing.T) {
 		}
 		wrong++
 	}
-	alone := 0 // which a node counts by itself when Redis doesn't answer in time, as it may on a busy machine
+	alone := countedAlone(t, nodes)
+	if limit := node.DefaultConfig().Accounts.SignInsHere.Burst; wrong < limit || wrong > limit+alone {
+		t.Errorf("%d attempts on two nodes, of %d; %d were counted alone", wrong, limit, alone)
+	}
+}
+
+// countedAlone is how often nodes counted by themselves because Redis didn't answer in time, as it may on a busy machine.
+func countedAlone(t *testing.T, nodes []*nodetest.Server) (alone int) {
+	t.Helper()
 	for _, n := range nodes {
 		_, body := page(t, n.Node.MetricsURL())
 		for line := range strings.Lines(body) {
@@ -163,7 +171,29 @@ func TestNodesShareTheLimitOfSignIns(t *testing.T) {
 			}
 		}
 	}
-	if limit := node.DefaultConfig().Accounts.SignInsHere.Burst; wrong < limit || wrong > limit+alone {
-		t.Errorf("%d attempts on two nodes, of %d; %d were counted alone", wrong, limit, alone)
+	return alone
+}
+
+func TestNodesShareTheLimitOfRequests(t *testing.T) {
+	t.Parallel()
+	const rate, burst, portion = 1, 100, 10 // so slow that what comes back meanwhile hardly counts
+	slow := nodetest.Config(func(c *node.Config) { c.RPC.UserRate, c.RPC.UserBurst = rate, burst })
+	nodes := startTwo(t, testservers.Postgres(t), testservers.StartRedis(t).URL, slow)
+	ada := nodes[0].SignUp("ada")
+	waitForRedis(t, nodes[0], "ok")
+	waitForRedis(t, nodes[1], "ok")
+	start, allowed := time.Now(), 0
+	for request := range 4 * burst {
+		_, err := nodes[request%2].Auth(binary, ada).GetAccount(within(t), &authv1.GetAccountRequest{})
+		if err == nil {
+			allowed++
+		} else if connect.CodeOf(err) != connect.CodeResourceExhausted {
+			t.Fatal(err)
+		}
+	}
+	// Each node gives one portion of its own.
+	most := burst + (2+countedAlone(t, nodes))*portion + rate*int(time.Since(start).Seconds()+1)
+	if allowed < burst || allowed > most {
+		t.Errorf("two nodes allowed %d requests, of %d", allowed, burst)
 	}
 }

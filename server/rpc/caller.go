@@ -42,7 +42,7 @@ func (s *Server) authenticate(ctx context.Context, header http.Header) error {
 		return err
 	}
 	r.identity, r.token = identity, token
-	return s.userRate.allow(identity.Caller.User)
+	return s.userRates.allow(ctx, identity.Caller.User)
 }
 
 // gate is in front of every procedure but those that make a session. It runs before anything is read, so that nothing

@@ -4,6 +4,7 @@ import (
 	"net/netip"
 	"runtime"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/time/rate"
@@ -18,8 +19,8 @@ type Limits struct {
 	RequestBytes int
 	// CompressAbove is the size from which answers of unary calls are compressed for clients that ask for it.
 	CompressAbove int
-	// UserRate is the number of requests per second that one user may make on this node: unary calls are refused above it, streams
-	// are read more slowly. UserBurst is how many may come at once.
+	// UserRate is the number of requests per second that one user may make, on all nodes together where they share limits: unary calls are refused
+	// above it, streams are read more slowly. UserBurst is how many may come at once.
 	UserRate, UserBurst int
 	// AddressRate and AddressBurst bound the requests from one address, not counting those within a stream. They don't hold for this
 	// machine itself: it is the operator's own tools, or all users at once behind a proxy that doesn't say where they come from.
@@ -71,24 +72,30 @@ type rates[K comparable] struct {
 	burst int
 
 	mu         sync.Mutex
-	young, old map[K]*rate.Limiter // guarded by mu: used since, and before, the last turn
-	turned     time.Time           // guarded by mu
+	young, old map[K]*bucket // guarded by mu: used since, and before, the last turn
+	turned     time.Time     // guarded by mu
+}
+
+// bucket is what a key has left on this node.
+type bucket struct {
+	*rate.Limiter
+	spent atomic.Int64 // see userRates
 }
 
 func newRates[K comparable](perSecond, burst int) *rates[K] {
-	return &rates[K]{limit: rate.Limit(perSecond), burst: burst, young: make(map[K]*rate.Limiter), turned: time.Now()}
+	return &rates[K]{limit: rate.Limit(perSecond), burst: burst, young: make(map[K]*bucket), turned: time.Now()}
 }
 
-func (r *rates[K]) bucket(key K) *rate.Limiter {
+func (r *rates[K]) bucket(key K) *bucket {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if now := time.Now(); now.Sub(r.turned) > time.Minute || len(r.young) >= maxBuckets {
-		r.old, r.young, r.turned = r.young, make(map[K]*rate.Limiter), now
+		r.old, r.young, r.turned = r.young, make(map[K]*bucket), now
 	}
 	b := r.young[key]
 	if b == nil {
 		if b = r.old[key]; b == nil {
-			b = rate.NewLimiter(r.limit, r.burst)
+			b = &bucket{Limiter: rate.NewLimiter(r.limit, r.burst)}
 		}
 		r.young[key] = b
 	}

@@ -14,6 +14,7 @@ import (
 
 	"github.com/natterjack-chat/natterjack/gen/go/natterjack/auth/v1/authv1connect"
 	"github.com/natterjack-chat/natterjack/gen/go/natterjack/chat/v1/chatv1connect"
+	"github.com/natterjack-chat/natterjack/server/account"
 	"github.com/natterjack-chat/natterjack/server/chat"
 	"github.com/natterjack-chat/natterjack/server/hub"
 )
@@ -37,6 +38,8 @@ type Config struct {
 	Health   *Health
 	Logger   *slog.Logger
 	Limits   Limits
+	// SharedLimits counts for all nodes what users do; nil where there is only this one.
+	SharedLimits account.Limiter
 	// TrustedProxies are the addresses of the proxies whose X-Forwarded-For is believed; may be empty.
 	TrustedProxies []netip.Prefix
 	// AllowedOrigins are those of pages, beside this server's own, that may use it from a browser, as browsers write them: https://chat.example.com.
@@ -70,7 +73,7 @@ type Server struct {
 	limits    Limits
 	validator *validator
 
-	userRate    *rates[chat.UserID]
+	userRates   *userRates
 	addressRate *rates[netip.Addr]
 	streams     counts
 	openings    *turns
@@ -91,7 +94,7 @@ func New(c Config) (*Server, error) {
 	}
 	s := &Server{
 		config: c, chat: c.Chat, hub: c.Hub, accounts: c.Accounts, presence: c.Presence, logger: c.Logger, limits: c.Limits, validator: v,
-		userRate:    newRates[chat.UserID](c.Limits.UserRate, c.Limits.UserBurst),
+		userRates:   newUserRates(&c.Limits, c.SharedLimits),
 		addressRate: newRates[netip.Addr](c.Limits.AddressRate, c.Limits.AddressBurst),
 		streams:     counts{most: c.Limits.StreamsPerAddress, open: make(map[netip.Addr]int)},
 		openings:    newTurns(&c.Limits),

@@ -189,7 +189,7 @@ func inBubble(t *testing.T, prepare func(*rig), test func(*rig)) {
 		service := chat.New(chat.Config{Store: r.store, Publisher: r.hub, Logger: logger})
 		r.server = &Server{
 			chat: service, hub: r.hub, accounts: r.accounts, presence: r.presence, logger: logger, limits: r.limits, validator: v,
-			userRate: newRates[chat.UserID](1000, 1000), addressRate: newRates[netip.Addr](1000, 1000),
+			userRates: newUserRates(&r.limits, nil), addressRate: newRates[netip.Addr](1000, 1000),
 			openings: newTurns(&r.limits),
 		}
 		ctx, cancel := context.WithCancel(t.Context())

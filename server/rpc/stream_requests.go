@@ -73,7 +73,7 @@ func (ss *session) listenFailed(ctx context.Context, err error) {
 
 // take waits for a slot, and for the user's rate.
 func (ss *session) take(ctx context.Context) bool {
-	return ss.acquire(ctx) && ss.server.userRate.bucket(ss.caller.User).Wait(ctx) == nil
+	return ss.acquire(ctx) && ss.server.userRates.wait(ctx, ss.caller.User) == nil
 }
 
 func (ss *session) acquire(ctx context.Context) bool {
