@@ -94,6 +94,7 @@ export interface FakeChat extends Chat {
   readonly account: Value<AccountState>;
   readonly connection: Value<ConnectionState>;
   readonly conversations: Value<readonly Conversation[]>;
+  readonly keeps: Value<boolean>;
   readonly waiting: Value<number>;
   /** All that was asked for, as a name and its arguments. */
   readonly calls: [string, ...unknown[]][];
