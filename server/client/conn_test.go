@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -238,7 +239,8 @@ func TestMarksAreCoalescedAndRepeatedUntilStored(t *testing.T) {
 				got += fmt.Sprintf("read %d delivered %d; ", r.GetMarkRead().GetSeq(), r.GetMarkDelivered().GetSeq())
 			}
 		}
-		if got != "read 55 delivered 0; read 0 delivered 60; " {
+		// The first may still be of a connection that was lost with an answer.
+		if want := "read 55 delivered 0; read 0 delivered 60; "; strings.TrimPrefix(got, "read 0 delivered 60; ") != want {
 			t.Fatalf("after reconnecting: %s", got)
 		}
 	})
