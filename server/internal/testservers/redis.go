@@ -130,9 +130,13 @@ func (r redis) prepare(dir string) error {
 }
 
 func (r redis) command(dir string, port int) []string {
+	var bus []string
+	if slices.Contains(r.options, "--cluster-enabled") {
+		bus = []string{"--cluster-port", strconv.Itoa(FreePort())} // by itself it takes port+10000, which may be anybody's
+	}
 	return slices.Concat([]string{
 		r.program, filepath.Join(dir, "redis.conf"), "--bind", "127.0.0.1", "--port", strconv.Itoa(port), "--dir", dir, "--daemonize", "no",
-	}, r.tls.options(dir), r.options)
+	}, r.tls.options(dir), r.options, bus)
 }
 
 func (redis) ready(addr string) bool { return ask(addr, "PING") == "+PONG\r\n" }
