@@ -7,5 +7,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 .tools/machine.sh
 echo "load of the machine before: $(cut -d' ' -f1-3 /proc/loadavg 2>/dev/null || echo unknown)"
 names=${*:-all}
+messages=${NATTERJACK_BENCH_MESSAGES:-1000000}
+unset NATTERJACK_BENCH_MESSAGES # the servers that are measured know no such setting
 cd server/e2e/figures # and no package is named: then go test hands on what is printed
-go test -count 1 -timeout 2h -run '^TestFigures$' -args -figures "${names// /,}" -messages "${NATTERJACK_BENCH_MESSAGES:-1000000}"
+go test -count 1 -timeout 2h -run '^TestFigures$' -args -figures "${names// /,}" -messages "$messages"
