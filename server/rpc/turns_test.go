@@ -20,14 +20,21 @@ func oneAtATime(asked *int) func(*rig) {
 	}
 }
 
+// occupy takes the one turn.
+func (r *rig) occupy() *turn {
+	r.t.Helper()
+	other := &turn{of: r.server.openings}
+	if err := other.take(r.t.Context()); err != nil {
+		r.t.Fatal(err)
+	}
+	return other
+}
+
 func TestAStreamIsOpenedWhenItIsItsTurn(t *testing.T) {
 	t.Parallel()
 	var asked int
 	inBubble(t, oneAtATime(&asked), func(r *rig) {
-		other := turn{of: r.server.openings}
-		if err := other.take(r.t.Context()); err != nil {
-			t.Fatal(err)
-		}
+		other := r.occupy()
 		r.hello()
 		time.Sleep(turnPatience - time.Second)
 		synctest.Wait()
@@ -51,10 +58,7 @@ func TestAStreamWhoseTurnDoesNotComeIsToldToComeBack(t *testing.T) {
 	t.Parallel()
 	var asked int
 	inBubble(t, oneAtATime(&asked), func(r *rig) {
-		other := turn{of: r.server.openings}
-		if err := other.take(r.t.Context()); err != nil {
-			t.Fatal(err)
-		}
+		r.occupy()
 		r.hello()
 		start := time.Now()
 		_, _, status := r.rest()
@@ -68,10 +72,7 @@ func TestWhoLeavesGivesUpTheTurn(t *testing.T) {
 	t.Parallel()
 	var asked int
 	inBubble(t, oneAtATime(&asked), func(r *rig) {
-		other := turn{of: r.server.openings}
-		if err := other.take(r.t.Context()); err != nil {
-			t.Fatal(err)
-		}
+		other := r.occupy()
 		r.hello()
 		synctest.Wait()
 		r.cancel()
