@@ -261,6 +261,7 @@ func TestSendRefusesWhatCantBeSent(t *testing.T) {
 		m := newModel()
 		c := m.start(t, Options{MaxPending: 2})
 		defer c.Close()
+		synctest.Wait() // until there is something to cut
 		m.cut()
 		for _, test := range []struct {
 			conversation, content string

@@ -368,10 +368,13 @@ func TestALogWithAHoleIsToldAsAResync(t *testing.T) {
 
 func TestStatsCountStreamsAndConversations(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		h := startHub(t, newMemoryLog(), nil)
+		log := newMemoryLog()
+		log.setFail(errors.New("down")) // or it may be ready at once
+		h := startHub(t, log, nil)
 		if _, err := h.Open(Options{Caller: caller(alice)}); !chat.IsReason(err, chat.ReasonUnavailable) {
 			t.Fatalf("Open before the hub is ready: %v", err)
 		}
+		log.setFail(nil)
 		<-h.Ready()
 		a, b := live(t, h, alice, conv(0, 1), conv(1, 1)), live(t, h, bob, conv(0, 1))
 		if s := h.Stats(); s.Streams != 2 || s.Conversations != 2 {

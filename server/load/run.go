@@ -241,8 +241,8 @@ func (u *user) receive(ctx context.Context) {
 			u.run.ledger.heard.Add(1)
 		case client.Live:
 			u.cameBack()
-		case client.Offline:
-			u.wasCut(body.Err)
+		case client.State: // not only Offline: of states that follow at once the client tells the newest
+			u.wasCut()
 		}
 	}
 }
@@ -278,14 +278,14 @@ func (u *user) cameBack() {
 	}
 }
 
-// wasCut notes that the user's stream was lost, or could not be opened again.
-func (u *user) wasCut(why error) {
+// wasCut notes that the user's stream was lost, unless it never was there, or has not come back.
+func (u *user) wasCut() {
 	select {
 	case <-u.live:
 	default:
 		return
 	}
-	if why != nil && u.lost.IsZero() {
+	if u.lost.IsZero() {
 		l := u.run.ledger
 		l.reconnects.Add(1)
 		l.away.Add(1)

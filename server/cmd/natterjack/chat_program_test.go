@@ -82,16 +82,18 @@ func (s *seat) types(line string) {
 // sees waits until the screen has the parts, in their order.
 func (s *seat) sees(parts ...string) {
 	s.t.Helper()
-	deadline := time.Now().Add(20 * time.Second)
+	deadline := time.After(time.Minute)
+	shown := ""
 	for tick := time.Tick(5 * time.Millisecond); ; <-tick {
 		look := make(lookMsg, 1)
 		s.p.Send(look)
-		shown := <-look
+		select {
+		case shown = <-look:
+		case <-deadline: // also where the program has ended, and answers no more
+			s.t.Fatalf("the screen never had %q:\n%s", parts, shown)
+		}
 		if inOrder(shown, parts) {
 			return
-		}
-		if time.Now().After(deadline) {
-			s.t.Fatalf("the screen never had %q:\n%s", parts, shown)
 		}
 	}
 }
@@ -132,6 +134,8 @@ func TestTwoPeopleChatOnTheirScreens(t *testing.T) {
 	a.types("/new Toads: " + bob.Username)
 	a.sees("Toads", "2 members")
 	a.types("croak")
+	b.types("/list") // the group has to have come before it can be opened
+	b.sees("Conversations", "Toads")
 	b.types("/open Toads")
 	b.sees("Toads", ada.Username, "croak")
 	b.types("/quit")

@@ -65,7 +65,7 @@ func await(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	pattern, err := regexp.Compile("(?m)" + args[1])
 	ts.Check(err)
-	deadline := time.Now().Add(30 * time.Second)
+	deadline := time.Now().Add(time.Minute)
 	for tick := time.Tick(10 * time.Millisecond); ; <-tick {
 		b, err := os.ReadFile(ts.MkAbs(args[0]))
 		if err == nil && pattern.Match(b) {
