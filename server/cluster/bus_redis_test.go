@@ -129,7 +129,7 @@ func TestPublishingNeverWaitsAndMemoryIsBounded(t *testing.T) {
 
 func TestWhatWaitsWhenTheNodeEndsIsStillSent(t *testing.T) {
 	server := testservers.StartRedis(t)
-	a, b := openRedis(t, server.URL, "nj"), openRedis(t, server.URL, "nj")
+	a, b := openRedis(t, server.URL, "nj", patient), openRedis(t, server.URL, "nj", patient)
 	var in hears
 	in.on(b.Bus())
 	stop := runRedis(t, a)

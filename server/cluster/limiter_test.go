@@ -15,14 +15,16 @@ import (
 
 // limiters are the kinds of a limiter.
 var limiters = map[string]func(t *testing.T) account.Limiter{
-	"memory":        func(*testing.T) account.Limiter { return account.NewMemoryLimiter(nil) },
-	"redis":         func(t *testing.T) account.Limiter { return redisLimiter(t, testservers.Redis(t), freshPrefix()) },
-	"redis cluster": func(t *testing.T) account.Limiter { return redisLimiter(t, clusterURL(t), freshPrefix()) },
+	"memory": func(*testing.T) account.Limiter { return account.NewMemoryLimiter(nil) },
+	"redis": func(t *testing.T) account.Limiter {
+		return redisLimiter(t, testservers.Redis(t), freshPrefix(), patient)
+	},
+	"redis cluster": func(t *testing.T) account.Limiter { return redisLimiter(t, clusterURL(t), freshPrefix(), patient) },
 }
 
-func redisLimiter(t *testing.T, url, prefix string) *RedisLimiter {
+func redisLimiter(t *testing.T, url, prefix string, change ...redisOption) *RedisLimiter {
 	t.Helper()
-	r := openRedis(t, url, prefix)
+	r := openRedis(t, url, prefix, change...)
 	runRedis(t, r)
 	l := r.Limiter()
 	l.timeout = patience // on a busy machine an answer may take longer than it is worth waiting for
@@ -86,7 +88,7 @@ func TestABucketHasItsBurstAndFillsWithTime(t *testing.T) {
 
 func TestNodesShareABucket(t *testing.T) {
 	url, prefix := testservers.Redis(t), freshPrefix()
-	nodes := []*RedisLimiter{redisLimiter(t, url, prefix), redisLimiter(t, url, prefix)}
+	nodes := []*RedisLimiter{redisLimiter(t, url, prefix, patient), redisLimiter(t, url, prefix, patient)}
 	b := account.Bucket{Kind: "kind", Key: "somebody", Rate: account.Rate{Burst: 20, Every: time.Hour}}
 	var taken atomic.Int64
 	var running sync.WaitGroup
@@ -150,7 +152,7 @@ func TestWithRedisAwayANodeLimitsByItself(t *testing.T) {
 }
 
 func TestALimitOfACallThatHasEndedIsItsError(t *testing.T) {
-	l := redisLimiter(t, testservers.Redis(t), freshPrefix())
+	l := redisLimiter(t, testservers.Redis(t), freshPrefix(), patient)
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	if _, err := l.Take(ctx, account.Bucket{Kind: "kind", Key: "x", Rate: account.Rate{Burst: 1, Every: time.Hour}}); !errors.Is(err, context.Canceled) {

@@ -110,7 +110,7 @@ func (p *publisher) publish(ctx context.Context, list []outgoing) {
 		}
 		commands = append(commands, c)
 	}
-	ctx, cancel := context.WithTimeout(ctx, publishTimeout)
+	ctx, cancel := context.WithTimeout(ctx, p.redis.waits.publish)
 	defer cancel()
 	for _, result := range (*client).DoMulti(ctx, commands...) {
 		if result.Error() != nil {

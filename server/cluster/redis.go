@@ -33,6 +33,7 @@ type Redis struct {
 	shards  int
 	logger  *slog.Logger
 	plain   bool // for tests: as if the server had no sharded pub/sub
+	waits   waits
 
 	client     atomic.Pointer[rueidis.Client] // nil: not yet connected, or closed
 	up         atomic.Bool
@@ -53,6 +54,13 @@ const (
 	publishRest = 500 * time.Millisecond
 )
 
+// waits are how long Redis has for its answers. Tests of what happens while it is there give it longer: on a busy machine it may take its time.
+type waits struct{ pulse, publish, rest time.Duration }
+
+func defaultWaits() waits {
+	return waits{pulse: pulseTimeout, publish: publishTimeout, rest: publishRest}
+}
+
 // errRedisAway is the answer where it is known without asking that there would be none.
 var errRedisAway = errors.New("redis is away")
 
@@ -68,7 +76,7 @@ func OpenRedis(c RedisConfig) (*Redis, error) {
 	if c.Prefix == "" {
 		c.Prefix = "nj"
 	}
-	r := &Redis{options: o, keys: keys{c.Prefix}, shards: c.Shards, logger: c.Logger}
+	r := &Redis{options: o, keys: keys{c.Prefix}, shards: c.Shards, logger: c.Logger, waits: defaultWaits()}
 	r.subscriber = &subscriber{redis: r, channels: map[string]func([]byte){}}
 	r.publisher = newPublisher(r)
 	r.bus = newRedisBus(r)
@@ -106,7 +114,7 @@ func (r *Redis) Run(ctx context.Context) error {
 		end() // an attempt to connect need not go on
 	}
 	running.Wait()
-	rest, cancel := context.WithTimeout(life, publishRest)
+	rest, cancel := context.WithTimeout(life, r.waits.rest)
 	r.publisher.flush(rest)
 	cancel()
 	r.setUp(false)
@@ -156,7 +164,7 @@ func (r *Redis) keepConnected(ctx, life context.Context) {
 
 // pulse asks Redis for something that every node needs.
 func (r *Redis) pulse(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, pulseTimeout)
+	ctx, cancel := context.WithTimeout(ctx, r.waits.pulse)
 	defer cancel()
 	known, err := r.do(ctx, func(c rueidis.Client) rueidis.Completed { return c.B().Exists().Key(r.keys.nodes()).Build() }).AsInt64()
 	if err == nil && known == 0 {

@@ -16,7 +16,7 @@ import (
 )
 
 // patience is how long a test waits for what has to happen.
-const patience = 20 * time.Second
+const patience = time.Minute
 
 // eventually waits until holds returns true.
 func eventually(t testing.TB, what string, holds func() bool) {
@@ -64,6 +64,12 @@ func logTo(l *logBook) redisOption {
 }
 
 func plainOnly(r *Redis) { r.plain = true }
+
+// patient never takes a server that is only slow for one that is away: for tests that want all that is sent to arrive.
+func patient(r *Redis) {
+	r.waits = waits{pulse: patience, publish: patience, rest: patience}
+	r.options.ConnWriteTimeout, r.options.Dialer.Timeout = patience, patience
+}
 
 // openRedis opens a connection that isn't running yet.
 func openRedis(t testing.TB, url, prefix string, change ...redisOption) *Redis {
@@ -117,6 +123,7 @@ func command(t testing.TB, url string, words ...string) rueidis.RedisResult {
 		t.Fatal(err)
 	}
 	o.ForceSingleClient = true
+	o.ConnWriteTimeout, o.Dialer.Timeout = patience, patience
 	client, err := rueidis.NewClient(o)
 	if err != nil {
 		t.Fatal(err)

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"os"
 	"strings"
+	"sync"
 	"testing"
 	"testing/iotest"
 	"testing/synctest"
@@ -92,7 +93,7 @@ func TestAGroupMayHaveMoreMembersThanOneCallCanName(t *testing.T) {
 func TestUsersOfAServerThatEndsGoOnWithTheNext(t *testing.T) {
 	nodes := nodetest.StartCluster(t, 2, quick)
 	c := short(t, nodes...)
-	c.Duration = 2 * time.Second
+	c.Duration = 5 * time.Second // longer than the first server takes to let go of its users
 	stopped := make(chan struct{})
 	c.Progress = func(s string) {
 		if strings.HasPrefix(s, "sending") {
@@ -103,6 +104,66 @@ func TestUsersOfAServerThatEndsGoOnWithTheNext(t *testing.T) {
 	<-stopped
 	if r.Reconnects < 3 || r.BackMS.Max == 0 {
 		t.Errorf("%d of 3 users came back, the last after %v ms", r.Reconnects, r.BackMS.Max)
+	}
+}
+
+// gated opens a stream for each element of its channel, however long that takes.
+type gated struct {
+	client.Transport
+	pass chan struct{}
+}
+
+func (g gated) Open(ctx context.Context, header http.Header) (client.Stream, error) {
+	<-g.pass
+	return g.Transport.Open(ctx, header)
+}
+
+// Of states that follow each other at once a client tells the newest: whoever was busy meanwhile hears that it connects, and not that it was offline.
+func TestACutCountsThoughNobodyHeardOfIt(t *testing.T) {
+	c := short(t, nodetest.Start(t, quick))
+	sessions, err := signUp(t.Context(), c, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	conns := newConnections(&c)
+	defer conns.close()
+	h, transport := conns.next(0)
+	gate := gated{transport, make(chan struct{}, 1)}
+	r := &run{cfg: c, ledger: newLedger()}
+	u, err := r.newUser(0, sessions[0], h, gate)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer u.client.Close()
+	gate.pass <- struct{}{}
+	u.client.Start()
+	for event, err := range u.client.Events(t.Context()) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, ok := event.Body.(client.Live); ok {
+			break
+		}
+	}
+	u.cameBack()
+	u.line.cut()
+	for u.client.State() != (client.Connecting{}) {
+		sleep(t.Context(), time.Millisecond)
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	var receiving sync.WaitGroup
+	receiving.Go(func() { u.receive(ctx) })
+	for deadline := time.Now().Add(30 * time.Second); r.ledger.away.Load() != 1 && time.Now().Before(deadline); {
+		sleep(ctx, time.Millisecond)
+	}
+	close(gate.pass)
+	for deadline := time.Now().Add(time.Minute); r.ledger.away.Load() != 0 && time.Now().Before(deadline); {
+		sleep(ctx, time.Millisecond)
+	}
+	stop()
+	receiving.Wait()
+	if away, lost := r.ledger.away.Load(), r.ledger.reconnects.Load(); away != 0 || lost != 1 {
+		t.Errorf("lost %d times, away %d; want once, and back", lost, away)
 	}
 }
 
