@@ -231,7 +231,11 @@ func TestStoppedNodeLosesItsLocks(t *testing.T) {
 		})
 		result <- err
 	}()
-	<-inside
+	select {
+	case <-inside:
+	case err := <-result:
+		t.Fatalf("the transaction never began: %v", err)
+	}
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	_, err := sendUntilStored(ctx, service, members[0], id, "x", func(error) {})

@@ -1,15 +1,18 @@
 package main
 
 import (
+	"net"
 	"os"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"github.com/natterjack-chat/natterjack/server/internal/testservers"
 	"github.com/natterjack-chat/natterjack/server/node"
 	"github.com/natterjack-chat/natterjack/server/node/nodetest"
 )
@@ -24,10 +27,15 @@ func TestChatScripts(t *testing.T) {
 	if err != nil || len(scripts) == 0 {
 		t.Fatalf("no scripts: %v", err)
 	}
-	for _, script := range scripts {
+	for _, script := range append(scripts, "testdata/load.txt") {
 		t.Run(strings.TrimSuffix(filepath.Base(script), ".txt"), func(t *testing.T) {
 			data := t.TempDir()
-			server := nodetest.Start(t, nodetest.Dir(data))
+			// A port that the node can have again: of those that the system gives, a client that dials meanwhile may get this one.
+			address := net.JoinHostPort("127.0.0.1", strconv.Itoa(testservers.FreePort()))
+			start := func() *nodetest.Server {
+				return nodetest.Start(t, nodetest.Dir(data), nodetest.Config(func(c *node.Config) { c.Listen = address }))
+			}
+			server := start()
 			testscript.Run(t, testscript.Params{
 				Files: []string{script},
 				Setup: func(e *testscript.Env) error {
@@ -46,8 +54,7 @@ func TestChatScripts(t *testing.T) {
 						case "stop":
 							server.Stop()
 						case "start":
-							address := strings.TrimPrefix(server.URL, "http://")
-							server = nodetest.Start(t, nodetest.Dir(data), nodetest.Config(func(c *node.Config) { c.Listen = address }))
+							server = start()
 						default:
 							ts.Fatalf("usage: node stop|start")
 						}
