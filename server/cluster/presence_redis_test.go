@@ -233,8 +233,9 @@ func TestAStoppedNodesUsersCanComeBackUnseen(t *testing.T) {
 
 func TestWithRedisAwayOtherNodesUsersAreUnknownAndOnesOwnAreNot(t *testing.T) {
 	server, store := testservers.StartRedis(t), newSeenStore()
-	a := startNode(t, server.URL, "nj", store, impatient)
-	b := startNode(t, server.URL, "nj", store, impatient, watching(1, 2))
+	rebuild := func(p *RedisPresence) { p.times.rebuild = 8 * time.Second } // a node that notices late tells its users within that
+	a := startNode(t, server.URL, "nj", store, impatient, rebuild)
+	b := startNode(t, server.URL, "nj", store, impatient, rebuild, watching(1, 2))
 	a.Connect(1, 11, online)
 	b.Connect(2, 21, online)
 	b.wantFirst(t, 2)
