@@ -220,15 +220,15 @@ func TestHAProxySendsClientsOffADrainingNode(t *testing.T) {
 // TestHAProxyKeepsSilentStreams lets nobody say anything for several times as long as HAProxy waits for either side: heartbeats keep streams open.
 func TestHAProxyKeepsSilentStreams(t *testing.T) {
 	n := nodetest.Start(t, nodetest.Config(func(c *node.Config) { c.RPC.Heartbeat = 250 * time.Millisecond }))
-	// A busy machine may keep a node from speaking for a second or two.
-	s := n.Via(balance(t, n.URL, n.URL, "timeout client 2m", "timeout client 3s", "timeout server 2m", "timeout server 3s"))
+	// A busy machine may keep a node from speaking for a few seconds.
+	s := n.Via(balance(t, n.URL, n.URL, "timeout client 2m", "timeout client 6s", "timeout server 2m", "timeout server 6s"))
 	u := s.SignUp("ada")
 	var silent sync.WaitGroup
 	for _, p := range []nodetest.Protocol{nodetest.Protocols()[0], nodetest.HTTP1()[1]} {
 		stream := must(s.Chat(p, u).Subscribe(within(t), &chatv1.SubscribeRequest{Hello: &chatv1.Hello{DeviceId: p.Name}}))(t)
 		silent.Go(func() {
 			defer stream.Close() // nothing more is wanted of it
-			for beats := 0; beats < 36; {
+			for beats := 0; beats < 72; {
 				if !stream.Receive() {
 					t.Errorf("%s: the stream ended after %d heartbeats: %v", p.Name, beats, stream.Err())
 					return

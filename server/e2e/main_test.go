@@ -33,10 +33,11 @@ func TestMain(m *testing.M) {
 }
 
 // onNodes runs a test on one node, and on two of one installation, over which the users are spread.
-func onNodes(t *testing.T, test func(*testing.T, *world)) {
-	t.Run("one node", func(t *testing.T) { test(t, newWorld(t, nodetest.Start(t, patient).URL)) })
+func onNodes(t *testing.T, test func(*testing.T, *world), change ...nodetest.Option) {
+	change = append(change, patient)
+	t.Run("one node", func(t *testing.T) { test(t, newWorld(t, nodetest.Start(t, change...).URL)) })
 	t.Run("two nodes", func(t *testing.T) {
-		nodes := nodetest.StartCluster(t, 2, patient)
+		nodes := nodetest.StartCluster(t, 2, change...)
 		test(t, newWorld(t, nodes[0].URL, nodes[1].URL))
 	})
 }

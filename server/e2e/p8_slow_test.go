@@ -3,13 +3,23 @@ package e2e
 import (
 	"context"
 	"testing"
+	"time"
 
 	"github.com/natterjack-chat/natterjack/server/e2e/faults"
 	"github.com/natterjack-chat/natterjack/server/e2e/fleet"
+	"github.com/natterjack-chat/natterjack/server/node"
+	"github.com/natterjack-chat/natterjack/server/node/nodetest"
 )
 
 // TestP8ASlowReaderHurtsOnlyItself stops one device's reading. The others get everything meanwhile; it is told where to go on, and loses nothing.
-func TestP8ASlowReaderHurtsOnlyItself(t *testing.T) { onNodes(t, holdsP8ASlowReaderHurtsOnlyItself) }
+func TestP8ASlowReaderHurtsOnlyItself(t *testing.T) {
+	onNodes(t, holdsP8ASlowReaderHurtsOnlyItself, standing)
+}
+
+// standing lets a stream stand still for as long as the test takes: those that end one for its silence, at either end, do so without a word.
+var standing = nodetest.Config(func(c *node.Config) {
+	c.RPC.WriteStall, c.RPC.Heartbeat, c.Hub.SlowAfter = time.Hour, time.Hour, time.Hour
+})
 
 func holdsP8ASlowReaderHurtsOnlyItself(t *testing.T, w *world) {
 	ctx := limit(t)

@@ -268,7 +268,8 @@ func TestUpkeepIsOneNodesAtATime(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := tx.Exec(t.Context(), `SELECT pg_advisory_xact_lock($1, $2)`, lockSpace, upkeepLock); err != nil {
+	if _, err := tx.Exec(t.Context(), `SELECT set_config('idle_in_transaction_session_timeout', '0', true), pg_advisory_xact_lock($1, $2)`,
+		lockSpace, upkeepLock); err != nil {
 		t.Fatal(err)
 	}
 	execute(t, url, `DROP INDEX events_by_words`)

@@ -4,7 +4,6 @@ import (
 	"context"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/natterjack-chat/natterjack/server/chat"
 )
@@ -16,7 +15,7 @@ func TestReadersOfANewStoreDoNotHoldEachOtherUp(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+		ctx, cancel := context.WithTimeout(t.Context(), patience)
 		var readers sync.WaitGroup
 		for range 32 {
 			readers.Go(func() {

@@ -204,16 +204,52 @@ func alive(pid int) bool {
 }
 
 // FreePort returns a port of the loopback interface that nobody listens on, below those that the system gives to outgoing connections: a client that keeps dialling
-// a stopped server on one of those connects to itself sooner or later, and then the server can't come back.
-func FreePort() int {
+// a stopped server on one of those connects to itself sooner or later, and then the server can't come back. It is this process's own: while its server is stopped,
+// no test of another one gets it.
+func FreePort() int { return ownPorts().free() }
+
+// The ports of tests come in blocks. Whoever listens on the first port of a block owns the others.
+const (
+	firstPort  = 20_000
+	portBlocks = 48
+	blockPorts = 250
+)
+
+// ownPorts is the block of this process.
+var ownPorts = sync.OnceValue(claimPorts)
+
+type portBlock struct {
+	claim net.Listener // as long as the process lives
+
+	mu    sync.Mutex
+	given int // guarded by mu: how many were given out; each comes again after all the others
+}
+
+// claimPorts takes a block that nobody has.
+func claimPorts() *portBlock {
 	for {
-		port := 20000 + rand.IntN(12000)
-		l, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
-		if err != nil {
-			continue
+		if l, err := listen(firstPort + blockPorts*rand.IntN(portBlocks)); err == nil {
+			return &portBlock{claim: l}
 		}
-		_ = l.Close()
-		return port
+	}
+}
+
+func listen(port int) (net.Listener, error) {
+	return net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
+}
+
+// free returns the next port of the block that nobody listens on.
+func (b *portBlock) free() int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	first := b.claim.Addr().(*net.TCPAddr).Port
+	for {
+		port := first + 1 + b.given%(blockPorts-1)
+		b.given++
+		if l, err := listen(port); err == nil {
+			_ = l.Close()
+			return port
+		}
 	}
 }
 
