@@ -30,6 +30,9 @@ export default defineConfig({
   test: {
     environment: "happy-dom",
     include: ["{src,test}/**/*.test.{ts,tsx}"],
+    // What hangs fails in the end; a busy machine takes its time.
+    testTimeout: 60_000,
+    hookTimeout: 60_000,
     // The generated code has no packages beside it, unless those for its own checks were installed: it finds them as the app does.
     server: { deps: { inline: ["@natterjack/proto"] } },
   },

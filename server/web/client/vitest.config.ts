@@ -15,6 +15,8 @@ export default defineConfig({
     include: ["test/**/*.test.ts"],
     globalSetup: ["test/build.ts"],
     server: { deps: { inline: ["@natterjack/proto"] } },
-    testTimeout: 30_000,
+    // What hangs fails in the end; a busy machine takes its time, and so do the pauses of a client whose server comes back slowly.
+    testTimeout: 120_000,
+    hookTimeout: 120_000,
   },
 });

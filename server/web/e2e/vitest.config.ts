@@ -6,11 +6,11 @@ export default defineConfig({
     // A file has a browser and a server of its own; two of them keep two cores busy.
     maxWorkers: 2,
     // What hangs fails in the end; a busy machine takes its time.
-    testTimeout: 180_000,
+    testTimeout: 300_000,
     hookTimeout: 120_000,
     teardownTimeout: 10_000,
-    // How long a condition may take to come true; it takes that long only where it does not.
-    expect: { poll: { timeout: 15_000, interval: 50 } },
+    // How long a condition may take to come true, as `patience` of the harness; it takes that long only where it does not.
+    expect: { poll: { timeout: 60_000, interval: 50 } },
     reporters: ["verbose"],
   },
 });

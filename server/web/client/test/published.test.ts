@@ -30,12 +30,14 @@ test("what is published runs in plain Node, as ES modules", async () => {
     import { nodeNetwork } from "@natterjack/client/node";
     const chat = createChat({ inMemory: true }, { network: nodeNetwork(process.argv[2]) });
     await chat.signUp({ username: "alice", password: "correct horse" });
-    chat.connection.subscribe(() => {
+    const look = () => {
       const { status, over } = chat.connection.get();
       if (status !== "live") return;
       console.log(over, typeof createWebSocketTransport, typeof isChatError);
       chat.close();
-    });`,
+    };
+    chat.connection.subscribe(look);
+    look(); // it may be live by now`,
   );
   // The schema's package is linked here; where it is installed Node needs no flag.
   const { stdout } = await run(process.execPath, ["--preserve-symlinks", "--preserve-symlinks-main", "main.mjs", server.url], {

@@ -1,7 +1,6 @@
 import { type ChildProcess, execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
 import { cp, mkdtemp, rm } from "node:fs/promises";
-import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout } from "node:timers/promises"; // which goes on where the global one stands still
@@ -9,24 +8,24 @@ import { inject, onTestFinished } from "vitest";
 
 /** A real server with an address and a database of its own. */
 export class Server {
-  readonly url: string;
+  /** The system's choice at the first start, as a port that was found free before may be somebody else's by then; kept from then on. */
+  #address = "127.0.0.1:0";
   readonly #program: string;
   readonly #folder: string;
   readonly #settings: Readonly<Record<string, string>>;
   #process: ChildProcess | undefined;
   #log = "";
 
-  private constructor(program: string, folder: string, port: number, settings: Readonly<Record<string, string>>) {
-    this.url = `http://127.0.0.1:${port}`;
+  private constructor(program: string, folder: string, settings: Readonly<Record<string, string>>) {
     this.#program = program;
     this.#folder = folder;
-    this.#settings = { NATTERJACK_LISTEN: `127.0.0.1:${port}`, ...settings };
+    this.#settings = settings;
   }
 
   /** Starts a server; whoever starts it ends it by {@link stop}. Settings are environment variables, such as NATTERJACK_ACCESS_TOKEN_LIFE. */
   static async start(settings: Readonly<Record<string, string>> = {}): Promise<Server> {
     const folder = await mkdtemp(join(tmpdir(), "natterjack-data-"));
-    const server = new Server(inject("natterjack"), folder, await freePort(), settings);
+    const server = new Server(inject("natterjack"), folder, settings);
     await server.restart();
     return server;
   }
@@ -38,6 +37,11 @@ export class Server {
     return server;
   }
 
+  /** Where it serves, the same for its whole life. */
+  get url(): string {
+    return `http://${this.#address}`;
+  }
+
   get #database(): string {
     return `sqlite:${join(this.#folder, "natterjack.db")}`;
   }
@@ -46,10 +50,11 @@ export class Server {
   async restart(settings: Readonly<Record<string, string>> = {}): Promise<void> {
     const child = spawn(this.#program, ["serve"], {
       // Nothing of the environment: what somebody has set for their own server would change the test.
-      env: { NATTERJACK_DATABASE_URL: this.#database, ...this.#settings, ...settings },
+      env: { NATTERJACK_DATABASE_URL: this.#database, NATTERJACK_LISTEN: this.#address, ...this.#settings, ...settings },
       stdio: ["ignore", "pipe", "pipe"],
     });
     this.#process = child;
+    const before = this.#log.length;
     for (const stream of [child.stdout, child.stderr]) {
       stream?.setEncoding("utf8").on("data", (text: string) => {
         this.#log += text;
@@ -57,8 +62,12 @@ export class Server {
     }
     for (;;) {
       if (child.exitCode !== null || child.signalCode !== null) throw new Error(`the server didn't start:\n${this.#log}`);
-      const ready = await fetch(`${this.url}/readyz`).catch(() => undefined);
-      if (ready?.ok) return;
+      const [, address] = /msg=serving url=http:\/\/(\S+)\s/.exec(this.#log.slice(before)) ?? [];
+      if (address) {
+        this.#address = address;
+        const ready = await fetch(`${this.url}/readyz`).catch(() => undefined);
+        if (ready?.ok) return;
+      }
       await setTimeout(20);
     }
   }
@@ -95,11 +104,6 @@ export class Server {
     execFileSync(this.#program, ["admin", "-database-url", this.#database, ...args], { env: {}, stdio: "pipe" });
   }
 
-  /** All that the server has said. */
-  get log(): string {
-    return this.#log;
-  }
-
   async #signal(signal: NodeJS.Signals): Promise<void> {
     const child = this.#process;
     this.#process = undefined;
@@ -108,15 +112,4 @@ export class Server {
     child.kill(signal);
     await gone;
   }
-}
-
-/** A port that was free a moment ago. */
-export async function freePort(): Promise<number> {
-  const probe = createServer().listen(0, "127.0.0.1");
-  await once(probe, "listening");
-  const address = probe.address();
-  probe.close();
-  await once(probe, "close");
-  if (address === null || typeof address === "string") throw new Error("no port");
-  return address.port;
 }

@@ -10,8 +10,11 @@ import {
 } from "playwright-core";
 import { root } from "./server.js";
 
-/** How long an action or a wait may take. Reached only by a test that fails. */
-export const patience = 15_000;
+/**
+ * How long an action or a wait may take. Reached only by a test that fails: on a busy machine a server is back late, and a client that waits for it pauses for up to
+ * half a minute.
+ */
+export const patience = 60_000;
 
 /** What Chromium says of requests that found no network; a test that takes the network away expects it. */
 export const networkErrors = [/^Failed to load resource: net::ERR_/, /^WebSocket connection to .* failed/];
@@ -83,6 +86,8 @@ export class Device {
 
   /** Closes all tabs; answers with what went wrong while they were open. */
   async close(): Promise<readonly string[]> {
+    // What is on its way over a test's routes comes to nothing. A test may have closed everything by itself.
+    await this.context.unrouteAll({ behavior: "ignoreErrors" }).catch(() => {});
     await this.context.close();
     return this.faults.filter((fault) => !this.tolerated.some((pattern) => pattern.test(fault)));
   }

@@ -78,8 +78,7 @@ export async function choose(page: Page, text: string, action: string): Promise<
 
 /** Rests a finger on something until the page has noticed: it says so by shaking the device. */
 export async function longPress(page: Page, target: Locator): Promise<void> {
-  const box = await target.boundingBox();
-  if (box === null) throw new Error("nothing is there to be pressed");
+  const box = await settledBox(page, target);
   const point = { x: box.x + Math.min(60, box.width / 2), y: box.y + box.height / 2 };
   const noticed = page.evaluate(() => new Promise<void>((resolve) => Object.assign(navigator, { vibrate: () => resolve() })));
   const finger = await page.context().newCDPSession(page);
@@ -87,6 +86,17 @@ export async function longPress(page: Page, target: Locator): Promise<void> {
   await noticed;
   await finger.send("Input.dispatchTouchEvent", { type: "touchEnd", touchPoints: [] });
   await finger.detach();
+}
+
+/** Where something is, once it stays there: what is above it may still be drawn. */
+async function settledBox(page: Page, target: Locator) {
+  for (let before = await target.boundingBox(), same = 0; ; ) {
+    await page.evaluate(() => new Promise((resolve) => requestAnimationFrame(() => requestAnimationFrame(resolve))));
+    const now = await target.boundingBox();
+    same = now !== null && now.y === before?.y && now.height === before.height ? same + 1 : 0;
+    if (now !== null && same === 5) return now;
+    before = now;
+  }
 }
 
 /** Signs out by the settings page. */

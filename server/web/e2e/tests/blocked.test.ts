@@ -16,7 +16,7 @@ test("where the browser keeps nothing for any site, a chat lasts as long as its 
   const context = await chromium.launchPersistentContext(profile, { ...launchOptions, baseURL: server.url });
   onTestFinished(async () => {
     await context.close();
-    await rm(profile, { recursive: true });
+    await rm(profile, { recursive: true, maxRetries: 20, retryDelay: 100 }); // processes of Chromium may end after it, and write
   });
   context.setDefaultTimeout(patience);
   const page = await context.newPage();

@@ -7,6 +7,7 @@ import {
   composer,
   conversations,
   entry,
+  kept,
   message,
   openConversation,
   send,
@@ -40,11 +41,14 @@ test("two people talk: found by name, unread, delivered, read, typing, and there
   await expect.poll(() => entry(ann, "Bea").getByText("1 unread").count()).toBe(0);
   await bea.getByRole("main").getByText("Online").waitFor();
 
-  await composer(ann).pressSequentially("I am wri");
-  await bea
-    .getByRole("main")
-    .getByText(/Ann.*typing/)
-    .waitFor();
+  await Promise.all([
+    // From before it begins: it is over three seconds after the last key.
+    bea
+      .getByRole("main")
+      .getByText(/Ann.*typing/)
+      .waitFor(),
+    composer(ann).pressSequentially("I am wri"),
+  ]);
   await composer(ann).press("Enter");
   await message(bea, "I am wri").waitFor();
   await expect
@@ -66,7 +70,7 @@ test("somebody who closes the browser is seen to be gone", async ({ open }) => {
   await bea
     .getByRole("main")
     .getByText(/Last seen|Offline/)
-    .waitFor({ timeout: 40_000 });
+    .waitFor({ timeout: 120_000 }); // the server waits for 30 seconds whether they come back
 });
 
 test("a message is edited, answered, reacted to and deleted, and the other sees each", async ({ open }) => {
@@ -107,7 +111,8 @@ test("a draft waits in its conversation, over a reload too", async ({ open }) =>
   const { ann } = await pair(open);
   await openConversation(ann, "Bea");
   await composer(ann).fill("not yet said");
-  await entry(ann, "Bea").getByText("not yet said").waitFor(); // kept, as writing has paused
+  await entry(ann, "Bea").getByText("not yet said").waitFor(); // as writing has paused
+  await kept(ann, "not yet said", 1);
   await ann.goto("/");
   await entry(ann, "Bea").getByText("not yet said").waitFor();
   await ann.reload();

@@ -16,6 +16,7 @@ test("on a phone one pane is shown at a time, everything fits, and a finger can 
   expect(await conversations(page).isVisible(), "the list beside the conversation").toBe(false);
 
   await composer(page).tap();
+  await expect.poll(() => composer(page).evaluate((field) => field === document.activeElement)).toBe(true);
   await page.keyboard.type("first line");
   await page.keyboard.press("Enter");
   await page.keyboard.type("second line");

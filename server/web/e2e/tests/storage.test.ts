@@ -58,9 +58,10 @@ test("garbage in what the browser keeps holds up no start, and a queued message 
   expect((await friend.history(conversation)).map((m) => m.content)).toEqual(["from the server", "not lost"]);
 });
 
-test("a database that never answers holds up no start: one can sign up, write and read for as long as the page is open", {
-  timeout: 120_000, // of which the client waits twice for ten seconds
-}, async ({ open, server }) => {
+test("a database that never answers holds up no start: one can sign up, write and read for as long as the page is open", async ({
+  open,
+  server,
+}) => {
   const device = await open();
   const html = '<!doctype html><link rel="icon" href="data:,">';
   await device.context.route("**/holder.html", (route) => route.fulfill({ contentType: "text/html", body: html }));
@@ -81,8 +82,7 @@ test("a database that never answers holds up no start: one can sign up, write an
   });
 
   const page = await device.tab();
-  page.setDefaultTimeout(45_000); // what the client waits for, and then for the test's own sake
-  const me = await signUp(page, "Patience");
+  const me = await signUp(page, "Patience"); // the client waits twice for ten seconds
   const friend = await Person.signUp(server.url, "Hope");
   const conversation = await friend.direct(me);
   await friend.send(conversation, "are you there?");
