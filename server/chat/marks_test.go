@@ -95,6 +95,32 @@ func TestMarkWaitsNoLongerThanItsCaller(t *testing.T) {
 	}
 }
 
+func TestWhatIsTypedAfterAMessageIsShownToo(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFakeLog()
+		s := New(Config{Store: f, Publisher: new(published)})
+		defer s.Close()
+		key := MemberKey{1, alice.User}
+		if !s.typist.due(key, true) {
+			t.Fatal("the first typing is not passed on")
+		}
+		time.Sleep(typingInterval / 2)
+		if _, err := s.Send(t.Context(), alice, request(1, "quick")); err != nil {
+			t.Fatal(err)
+		}
+		// The message has ended it for those who saw it.
+		if !s.typist.due(key, true) {
+			t.Error("typing right after a message is taken for a repetition")
+		}
+		if _, err := s.Send(t.Context(), alice, request(2, "quicker")); err != nil {
+			t.Fatal(err)
+		}
+		if s.typist.due(key, true) {
+			t.Error("messages in turn with typing are a way around the throttle")
+		}
+	})
+}
+
 func TestTypingIsThrottled(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		y := newTypist(time.Now)

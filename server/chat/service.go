@@ -102,6 +102,7 @@ func (s *Service) SendAsync(ctx context.Context, caller Caller, r SendRequest, d
 }
 
 func (s *Service) sendOp(caller Caller, r SendRequest) *op {
+	s.typist.ended(MemberKey{r.Conversation, caller.User})
 	return &op{
 		conversation: r.Conversation, size: len(r.Content), repeatable: true,
 		reads: func(rs *readSet, lookup bool) {

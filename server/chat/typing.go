@@ -56,6 +56,15 @@ func (y *typist) due(key MemberKey, typing bool) bool {
 	return true
 }
 
+// ended notes that a message ended the typing for those who saw it: what is typed after it is no repetition.
+func (y *typist) ended(key MemberKey) {
+	y.mu.Lock()
+	defer y.mu.Unlock()
+	if m, ok := y.last[key]; ok && m.typing {
+		y.last[key] = typingMark{m.at, false}
+	}
+}
+
 func (y *typist) forget(key MemberKey) {
 	y.mu.Lock()
 	defer y.mu.Unlock()

@@ -47,7 +47,9 @@ test.for([
 ] as const)("%s", async ([content, make], { open, server }) => {
   const world = await make(server.url);
   for (const [size, options] of Object.entries(sizes)) {
-    const page = await (await open(options)).tab();
+    const device = await open(options);
+    device.tolerate(/status of 400/);
+    const page = await device.tab();
     await signIn(page, world.me.username);
     await conversations(page).waitFor();
     await photograph(page, content, size, inside(world));

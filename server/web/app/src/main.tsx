@@ -4,6 +4,7 @@ import { createChat } from "@natterjack/client";
 import { StrictMode } from "react";
 import { createRoot } from "react-dom/client";
 import { App } from "./App.tsx";
+import { watchKeyboard } from "./keyboard.ts";
 import { startNotifying } from "./notify.ts";
 import { keepShell } from "./offline.ts";
 import { paintBrowser } from "./settings/theme.ts";
@@ -16,6 +17,7 @@ const chat = createChat();
 startNotifying(chat);
 keepShell();
 paintBrowser();
+watchKeyboard();
 createRoot(root).render(
   <StrictMode>
     <App chat={chat} />

@@ -76,6 +76,17 @@ test("its types are those of the interface", async () => {
   expect((await checked).stdout).toBe("");
 });
 
+test("it is installed without this repository: all that it needs has a version", async () => {
+  const { dependencies, peerDependencies } = JSON.parse(await readFile(join(root, "package.json"), "utf8")) as Record<
+    "dependencies" | "peerDependencies",
+    Record<string, string>
+  >;
+  const needed = Object.entries({ ...dependencies, ...peerDependencies });
+  expect(needed.length).toBeGreaterThan(0);
+  // A path would be installed as a link to nowhere.
+  expect(needed.filter(([, range]) => !/^\^?\d+\.\d+\.\d+$/.test(range))).toEqual([]);
+});
+
 test("it has what its package.json says, and nothing of this repository", async () => {
   const { stdout } = await run("npm", ["pack", "--dry-run", "--json"], { cwd: root });
   const [{ files }] = JSON.parse(stdout) as [{ files: { path: string }[] }];

@@ -31,8 +31,8 @@ export const launchOptions: LaunchOptions = {
 };
 
 /** Starts Chromium. It is closed with `browser.close()`. */
-export function launch(): Promise<Browser> {
-  return chromium.launch(launchOptions);
+export function launch(...args: string[]): Promise<Browser> {
+  return chromium.launch({ ...launchOptions, args });
 }
 
 /**

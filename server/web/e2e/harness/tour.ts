@@ -43,21 +43,11 @@ export function inside(world: World): readonly Screen[] {
     { name: "direct", show: (page) => conversation(page, at(world.direct.id)) },
     { name: "group", show: (page) => conversation(page, at(world.group.id)) },
     ...world.more.map(({ id, name }) => ({ name, show: (page: Page) => conversation(page, at(id)) })),
-    {
-      name: "message-menu",
-      show: async (page) => {
-        await conversation(page, at(world.direct.id));
-        await timeline(page).getByRole("article").last().focus();
-        await page.keyboard.press("Enter");
-        await page.getByRole("menu").waitFor();
-      },
-    },
+    { name: "message-menu", show: (page) => messageMenu(page, at(world.direct.id)) },
     {
       name: "reply",
       show: async (page) => {
-        await conversation(page, at(world.direct.id));
-        await timeline(page).getByRole("article").last().focus();
-        await page.keyboard.press("Enter");
+        await messageMenu(page, at(world.direct.id));
         await page.getByRole("menuitem", { name: "Reply" }).click();
         await composer(page).fill(
           "An answer of some length, so that the field where it is written has to grow a little.\n\nAnd a second paragraph.",
@@ -84,9 +74,7 @@ export function inside(world: World): readonly Screen[] {
     {
       name: "info",
       show: async (page) => {
-        await conversation(page, at(world.group.id));
-        await timeline(page).getByRole("article").last().focus();
-        await page.keyboard.press("Enter");
+        await messageMenu(page, at(world.group.id));
         await page.getByRole("menuitem", { name: "Info" }).click();
         await page.getByRole("dialog", { name: "Message" }).waitFor();
       },
@@ -101,12 +89,48 @@ export function inside(world: World): readonly Screen[] {
         await conversations(page).getByRole("heading", { name: "Messages" }).waitFor();
       },
     },
+    {
+      name: "delete",
+      show: async (page) => {
+        await messageMenu(page, at(world.direct.id));
+        await page.getByRole("menuitem", { name: "Delete…" }).click();
+        await page.getByRole("dialog").waitFor();
+      },
+    },
+    {
+      name: "member-menu",
+      show: async (page) => {
+        await go(page, `${at(world.group.id)}/details`);
+        await page
+          .getByRole("button", { name: /^More about/ })
+          .first()
+          .click();
+        await page.getByRole("menu").waitFor();
+      },
+    },
+    ...["Add people", "Rename", "Leave"].map((name) => ({
+      name: name.toLowerCase().replace(" ", "-"),
+      show: async (page: Page) => {
+        await go(page, `${at(world.group.id)}/details`);
+        await page.getByRole("button", { name, exact: true }).click();
+        await page.getByRole("dialog").waitFor();
+      },
+    })),
+    {
+      name: "unknown",
+      show: async (page) => {
+        await go(page, at("unknown"));
+        await page.getByText("No such conversation").waitFor();
+      },
+    },
     { name: "new", show: (page) => dialog(page, "New conversation") },
     {
       name: "new-group",
       show: async (page) => {
         await dialog(page, "New conversation");
         await page.getByRole("dialog").getByText("A group").click();
+        await page.getByRole("dialog").getByRole("searchbox", { name: "Find people" }).fill("nobody at all");
+        await page.getByText("Nobody of that name.").waitFor();
       },
     },
     { name: "settings", show: (page) => go(page, "/settings") },
@@ -132,6 +156,14 @@ async function conversation(page: Page, path: string): Promise<void> {
   await go(page, path);
   await composer(page).waitFor();
   await message(page, /\S/).last().waitFor();
+}
+
+/** Opens the menu of the newest message. */
+async function messageMenu(page: Page, path: string): Promise<void> {
+  await conversation(page, path);
+  await timeline(page).getByRole("article").last().focus();
+  await page.keyboard.press("Enter");
+  await page.getByRole("menu").waitFor();
 }
 
 async function dialog(page: Page, name: string): Promise<void> {

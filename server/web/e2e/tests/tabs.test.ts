@@ -1,3 +1,4 @@
+import { Device, launch } from "../harness/device.js";
 import { Person } from "../harness/person.js";
 import { expect, test } from "../harness/test.js";
 import { conversations, message, openConversation, send, signOut, signUp } from "../harness/ui.js";
@@ -30,6 +31,30 @@ test("six tabs share one stream, all hear everything, and closing any of them ha
   if (!last) throw new Error("no tab is left");
   await send(last, "still here");
   await expect.poll(async () => (await friend.history(conversation)).at(-1)?.content).toBe("still here");
+});
+
+test("where the address is no secure one, six tabs work too, each by itself", async ({ ownServer, onTestFinished }) => {
+  // As in an office without certificates: there browsers have neither Web Locks nor service workers. This machine's own address would be a secure one.
+  const browser = await launch("--host-resolver-rules=MAP chat.test 127.0.0.1");
+  onTestFinished(() => browser.close());
+  const device = await Device.open(browser, ownServer.url.replace("127.0.0.1", "chat.test"));
+  device.tolerate(/Cross-Origin-Opener-Policy header has been ignored/);
+  const first = await device.tab();
+  expect(await first.evaluate(() => isSecureContext)).toBe(false);
+  const me = await signUp(first, "Eight");
+  const friend = await Person.signUp(ownServer.url, "Nine");
+  const conversation = await friend.direct(me);
+  await friend.send(conversation, "hello, tabs");
+  const tabs = [first];
+  for (let i = 0; i < 5; i++) tabs.push(await device.tab(`/c/${conversation}`));
+  await openConversation(first, "Nine");
+  for (const tab of tabs) await message(tab, "hello, tabs").waitFor();
+  await send(first, "from the first");
+  await friend.send(conversation, "to all");
+  for (const tab of tabs) for (const text of ["from the first", "to all"]) await message(tab, text).waitFor();
+  expect(await ownServer.streams()).toBe(tabs.length);
+  expect((await friend.history(conversation)).map((m) => m.content).sort()).toEqual(["from the first", "hello, tabs", "to all"]);
+  expect(await device.close()).toEqual([]);
 });
 
 test("a message written in one tab shows in the others, once", async ({ open, server }) => {

@@ -154,7 +154,8 @@ func (x *SendMessageResponse) GetDuplicate() bool {
 }
 
 // SetTypingRequest shows or ends the caller's typing to the members that are there. At most one in 2.5 seconds per conversation
-// is passed on; in conversations of more than 200 members none is.
+// is passed on, or in half a second where the typing had ended, also by a message of the caller; in conversations of more than 200
+// members none is.
 type SetTypingRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Where. The caller has to be a member with a role above READER.

@@ -85,7 +85,8 @@ export declare const SendMessageResponseSchema: GenMessage<SendMessageResponse>;
 
 /**
  * SetTypingRequest shows or ends the caller's typing to the members that are there. At most one in 2.5 seconds per conversation
- * is passed on; in conversations of more than 200 members none is.
+ * is passed on, or in half a second where the typing had ended, also by a message of the caller; in conversations of more than 200
+ * members none is.
  *
  * @generated from message natterjack.chat.v1.SetTypingRequest
  */
