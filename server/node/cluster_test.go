@@ -1,7 +1,9 @@
 package node_test
 
 import (
+	"context"
 	"testing"
+	"time"
 
 	"connectrpc.com/connect"
 
@@ -11,10 +13,12 @@ import (
 	"github.com/natterjack-chat/natterjack/server/node/nodetest"
 )
 
-// listen opens a stream and returns a function that waits for an event.
+// listen opens a stream and returns a function that waits for an event: a minute at most, however long the stream has been there.
 func listen(t *testing.T, s *nodetest.Server, u *nodetest.User, device string) (until func(func(*chatv1.Event) bool) *chatv1.Event) {
 	t.Helper()
-	stream, err := s.Chat(binary, u).Subscribe(within(t), &chatv1.SubscribeRequest{Hello: &chatv1.Hello{DeviceId: device}})
+	ctx, cancel := context.WithCancel(t.Context())
+	t.Cleanup(cancel)
+	stream, err := s.Chat(binary, u).Subscribe(ctx, &chatv1.SubscribeRequest{Hello: &chatv1.Hello{DeviceId: device}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -22,6 +26,7 @@ func listen(t *testing.T, s *nodetest.Server, u *nodetest.User, device string) (
 	var queue []*chatv1.Event
 	until = func(match func(*chatv1.Event) bool) *chatv1.Event {
 		t.Helper()
+		defer time.AfterFunc(time.Minute, cancel).Stop()
 		for {
 			for len(queue) > 0 {
 				e := queue[0]
@@ -48,7 +53,11 @@ func TestNodesOfOneInstallationServeTheSameUsers(t *testing.T) {
 	})
 	t.Run("over PostgreSQL and Redis", func(t *testing.T) {
 		t.Parallel()
-		serveTheSameUsers(t, startTwo(t, testservers.Postgres(t), testservers.StartRedis(t).URL))
+		nodes := startTwo(t, testservers.Postgres(t), testservers.StartRedis(t).URL)
+		for _, n := range nodes {
+			waitForRedis(t, n, "ok") // what is told before the nodes hear each other is lost
+		}
+		serveTheSameUsers(t, nodes)
 	})
 }
 

@@ -15,7 +15,7 @@ import (
 
 func TestANodeThatDrainsIsNotReadyBeforeItSaysGoodbye(t *testing.T) {
 	t.Parallel()
-	s := nodetest.Start(t, nodetest.Config(func(c *node.Config) { c.Drain.Notice = 2 * time.Second }))
+	s := nodetest.Start(t, nodetest.Config(func(c *node.Config) { c.Drain.Notice = 10 * time.Second }))
 	ada := s.SignUp("ada")
 	until := listen(t, s, ada, "a")
 	http1 := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}} // not closed by Stop

@@ -261,7 +261,7 @@ func TestTheCommitLogIsTrimmed(t *testing.T) {
 	first.Stop()
 	ask := func(sql string) string {
 		t.Helper()
-		out, err := exec.CommandContext(within(t), "sqlite3", filepath.Join(dir, "natterjack.db"), sql).CombinedOutput()
+		out, err := exec.CommandContext(within(t), "sqlite3", "-cmd", ".timeout 20000", filepath.Join(dir, "natterjack.db"), sql).CombinedOutput()
 		if err != nil {
 			t.Fatalf("%v: %s", err, out)
 		}

@@ -93,9 +93,10 @@ func TestNodesServeWithoutRedisAndJoinWhenItIsThere(t *testing.T) {
 	say(one, ada)
 	wantPresence(t, one, ada, bob, chatv1.PresenceState_PRESENCE_STATE_ONLINE)
 	wantPresence(t, two, bob, ada, chatv1.PresenceState_PRESENCE_STATE_ONLINE)
-	if _, body := page(t, one.Node.MetricsURL()); !strings.Contains(body, "natterjack_redis_up 1") {
-		t.Error("metrics don't say that Redis is there")
-	}
+	eventually(t, "metrics say that Redis is there", func() bool { // which may be slow to answer now and then
+		_, body := page(t, one.Node.MetricsURL())
+		return strings.Contains(body, "natterjack_redis_up 1")
+	})
 
 	redis.Kill(t)
 	waitForRedis(t, one, "unavailable")

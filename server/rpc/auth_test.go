@@ -7,6 +7,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -57,6 +58,7 @@ func TestLifeOfAnAccount(t *testing.T) {
 		updated = must[*authv1.UpdateProfileResponse](t)(s.Auth(p, me).UpdateProfile(ctx, &authv1.UpdateProfileRequest{}))
 		same(t, "updated by nothing", updated.GetAccount(), &authv1.Account{User: user, CreateTime: account.GetCreateTime(), PresenceHidden: true})
 
+		nextMillisecond()
 		in := must[*authv1.SignInResponse](t)(anonymous.SignIn(ctx, &authv1.SignInRequest{
 			Username: strings.ToUpper(name), Password: nodetest.Password, DeviceName: "laptop",
 		}))
@@ -64,6 +66,7 @@ func TestLifeOfAnAccount(t *testing.T) {
 		goodSession(t, in.GetSession())
 		sessionsAre(t, s, p, me, []string{in.GetSession().GetId(), me.Session.GetId()}, []string{"laptop", "phone"})
 
+		nextMillisecond()
 		fresh := must[*authv1.RefreshSessionResponse](t)(anonymous.RefreshSession(ctx, &authv1.RefreshSessionRequest{
 			RefreshToken: me.Session.GetRefreshToken(),
 		})).GetSession()
@@ -97,6 +100,14 @@ func TestLifeOfAnAccount(t *testing.T) {
 		_, err := anonymous.RefreshSession(ctx, &authv1.RefreshSessionRequest{RefreshToken: me.Session.GetRefreshToken()})
 		want{connect.CodeUnauthenticated, chatv1.ErrorReason_ERROR_REASON_INVALID_SESSION}.check(t, err)
 	})
+}
+
+// nextMillisecond returns when the clock shows another one: sessions that were used in the same are in no order.
+func nextMillisecond() {
+	now := time.Now().UnixMilli()
+	for time.Now().UnixMilli() == now {
+		runtime.Gosched()
+	}
 }
 
 // ask makes a call that needs nothing but a session.

@@ -20,8 +20,8 @@ func held(t *testing.T, s *Server) (over <-chan struct{}) {
 	}
 	done := make(chan struct{})
 	go func() {
+		defer s.sockets.remove(k) // which lets Shutdown return, so it comes last
 		defer close(done)
-		defer s.sockets.remove(k)
 		_, _ = k.conn.Read(make([]byte, 1))
 	}()
 	return done

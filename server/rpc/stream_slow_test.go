@@ -18,10 +18,20 @@ import (
 	"github.com/natterjack-chat/natterjack/server/node/nodetest"
 )
 
-// impatient makes a node give up on slow clients soon.
-func impatient(c *node.Config) {
-	c.RPC.WriteStall, c.RPC.Heartbeat = time.Second, time.Second
-	c.Hub.QueueBytes, c.Hub.SlowAfter = 64<<10, time.Second
+// shortQueue makes a node keep little for slow clients.
+func shortQueue(c *node.Config) { c.Hub.QueueBytes = 64 << 10 }
+
+// impatient makes a node give up on them soon.
+func impatient(c *node.Config) { c.RPC.WriteStall, c.RPC.Heartbeat = 3*time.Second, time.Second }
+
+// hurried starts a node that gives calls so little time, and returns it with a user who had more time to sign up.
+func hurried(t *testing.T, timeout time.Duration) (*nodetest.Server, *nodetest.User) {
+	t.Helper()
+	dir := nodetest.Dir(t.TempDir())
+	before := nodetest.Start(t, dir)
+	ada := before.SignUp("ada")
+	before.Stop()
+	return nodetest.Start(t, dir, nodetest.Config(func(c *node.Config) { c.RPC.UnaryTimeout = timeout })), ada
 }
 
 func TestAClientThatDoesNotReadHurtsOnlyItself(t *testing.T) {
@@ -36,7 +46,7 @@ func TestAClientThatDoesNotReadHurtsOnlyItself(t *testing.T) {
 
 func slowReader(t *testing.T, p nodetest.Protocol) {
 	t.Helper()
-	s := nodetest.Start(t, nodetest.Config(impatient))
+	s := nodetest.Start(t, nodetest.Config(shortQueue))
 	ada, bob := s.SignUp("ada"), s.SignUp("bob")
 	id := direct(t, s, ada, bob)
 	st := live(t, s, ada)
@@ -90,7 +100,7 @@ func slowReader(t *testing.T, p nodetest.Protocol) {
 
 func TestAClientThatAsksWithoutReadingIsNotReadEither(t *testing.T) {
 	t.Parallel()
-	s := nodetest.Start(t, nodetest.Config(impatient), nodetest.Config(func(c *node.Config) { c.RPC.Unanswered, c.RPC.UserRate, c.RPC.UserBurst = 8, 1e6, 1e6 }))
+	s := nodetest.Start(t, nodetest.Config(shortQueue), nodetest.Config(impatient), nodetest.Config(func(c *node.Config) { c.RPC.Unanswered, c.RPC.UserRate, c.RPC.UserBurst = 8, 1e6, 1e6 }))
 	for _, p := range []nodetest.Protocol{binary, nodetest.WebSocket()} {
 		t.Run(p.Name, func(t *testing.T) {
 			st := open(t, s, p, s.SignUp("ada"), &chatv1.Hello{})
@@ -126,8 +136,7 @@ func askWithoutReading(t *testing.T, st *stream) {
 
 func TestARequestThatDoesNotComeIsGivenUp(t *testing.T) {
 	t.Parallel()
-	s := nodetest.Start(t, nodetest.Config(func(c *node.Config) { c.RPC.UnaryTimeout = time.Second }))
-	ada := s.SignUp("ada")
+	s, ada := hurried(t, time.Second)
 	token := "Bearer " + ada.Session.GetAccessToken()
 	t.Run("HTTP/1.1", func(t *testing.T) {
 		t.Parallel()
@@ -167,16 +176,18 @@ func TestARequestThatDoesNotComeIsGivenUp(t *testing.T) {
 func TestASlowCallDoesNotEndBeforeItsTime(t *testing.T) {
 	t.Parallel()
 	// The connection goes on after the deadline of an earlier call on it has passed.
-	s := nodetest.Start(t, nodetest.Config(func(c *node.Config) { c.RPC.UnaryTimeout = 500 * time.Millisecond }))
-	ada := s.SignUp("ada")
+	const timeout = 500 * time.Millisecond
+	s, ada := hurried(t, timeout)
 	for _, p := range append(nodetest.Protocols(), nodetest.HTTP1()...) {
 		t.Run(p.Name, func(t *testing.T) {
 			t.Parallel()
 			auth := s.Auth(p, ada)
-			until := time.After(1200 * time.Millisecond)
+			until := time.After(2*timeout + 200*time.Millisecond)
 			for n := 0; ; n++ {
-				if _, err := auth.GetAccount(within(t), &authv1.GetAccountRequest{}); err != nil {
-					t.Fatalf("call %d: %v", n, err)
+				start := time.Now()
+				_, err := auth.GetAccount(within(t), &authv1.GetAccountRequest{})
+				if took := time.Since(start); err != nil && took < timeout {
+					t.Fatalf("call %d ended after %v: %v", n, took, err)
 				}
 				select {
 				case <-until:

@@ -45,7 +45,10 @@ func (s overWebSocket) Send(r *chatv1.StreamRequest) error {
 	return nil
 }
 
-func (s overWebSocket) CloseRequest() error { return s.CloseSend() }
+func (s overWebSocket) CloseRequest() error {
+	_ = s.CloseSend() // Receive tells why
+	return nil
+}
 
 // dial opens a Stream and says nothing.
 func dial(t *testing.T, s *nodetest.Server, p nodetest.Protocol, u *nodetest.User) *stream {
@@ -339,11 +342,26 @@ func TestABadRequestIsAnsweredAndTheStreamGoesOn(t *testing.T) {
 
 func TestAStreamThatDoesntBeginWithHelloIsAtFault(t *testing.T) {
 	t.Parallel()
-	s := nodetest.Start(t, nodetest.Config(shortHello))
-	ada := s.SignUp("ada")
+	s := nodetest.Start(t)
 	expected := want{connect.CodeFailedPrecondition, chatv1.ErrorReason_ERROR_REASON_HELLO_EXPECTED}
 	hello := func(h *chatv1.Hello) func(*stream) {
 		return func(st *stream) { st.say(1, &chatv1.StreamRequest_Hello{Hello: h}) }
+	}
+	begin := func(t *testing.T, s *nodetest.Server, p nodetest.Protocol, u *nodetest.User) *stream {
+		t.Helper()
+		st := dial(t, s, p, u)
+		if err := st.bidi.Send(nil); err != nil { // sends the headers
+			t.Fatal(err)
+		}
+		return st
+	}
+	isAtFault := func(t *testing.T, st *stream, want want) {
+		t.Helper()
+		goodbye, err := st.end()
+		if goodbye.GetReason() != chatv1.GoodbyeReason_GOODBYE_REASON_PROTOCOL_ERROR {
+			t.Errorf("goodbye %v", goodbye)
+		}
+		want.check(t, err)
 	}
 	for _, bad := range []struct {
 		name string
@@ -352,7 +370,6 @@ func TestAStreamThatDoesntBeginWithHelloIsAtFault(t *testing.T) {
 	}{
 		{"something else", func(st *stream) { st.say(1, ping) }, expected},
 		{"nothing in a request", func(st *stream) { st.say(1, nil) }, expected},
-		{"nothing at all", func(*stream) {}, expected},
 		{"only the end", func(st *stream) {
 			if err := st.bidi.CloseRequest(); err != nil {
 				t.Error(err)
@@ -372,19 +389,24 @@ func TestAStreamThatDoesntBeginWithHelloIsAtFault(t *testing.T) {
 		for _, p := range nodetest.Streams() {
 			t.Run(bad.name+"/"+p.Name, func(t *testing.T) {
 				t.Parallel()
-				st := dial(t, s, p, ada)
-				if err := st.bidi.Send(nil); err != nil { // sends the headers
-					t.Fatal(err)
-				}
+				st := begin(t, s, p, s.SignUp("ada")) // whose other streams would end this one
 				bad.do(st)
-				goodbye, err := st.end()
-				if goodbye.GetReason() != chatv1.GoodbyeReason_GOODBYE_REASON_PROTOCOL_ERROR {
-					t.Errorf("goodbye %v", goodbye)
-				}
-				bad.want.check(t, err)
+				isAtFault(t, st, bad.want)
 			})
 		}
 	}
+	t.Run("nothing at all", func(t *testing.T) {
+		t.Parallel()
+		s := nodetest.Start(t, nodetest.Config(shortHello))
+		ada := s.SignUp("ada")
+		var silent []*stream
+		for _, p := range nodetest.Streams() {
+			silent = append(silent, begin(t, s, p, ada))
+		}
+		for _, st := range silent {
+			isAtFault(t, st, expected)
+		}
+	})
 }
 
 func TestASubscribeWithoutAValidHelloIsRefused(t *testing.T) {
@@ -405,21 +427,35 @@ func TestASubscribeWithoutAValidHelloIsRefused(t *testing.T) {
 	invalidID.check(t, err)
 }
 
+// isResumed reports whether a client with this token has all there is; otherwise it has nearly all.
+func isResumed(t *testing.T, s *nodetest.Server, u *nodetest.User, token []byte) bool {
+	t.Helper()
+	st := open(t, s, binary, u, &chatv1.Hello{DeviceId: "resumes", Token: token})
+	defer st.cancel()
+	kind := st.next().GetReady().GetResumeKind()
+	if kind != chatv1.ResumeKind_RESUME_KIND_RESUMED && kind != chatv1.ResumeKind_RESUME_KIND_DELTA {
+		t.Fatalf("with a token of a moment ago the resume is %v", kind)
+	}
+	return kind == chatv1.ResumeKind_RESUME_KIND_RESUMED
+}
+
 func TestAResumeBringsWhatIsMissing(t *testing.T) {
 	t.Parallel()
 	s := nodetest.Start(t)
 	w := newWorld(t, s)
 	first := open(t, s, binary, w.owner, &chatv1.Hello{})
 	token := first.until(isCaughtUp).GetCaughtUp().GetToken()
-	first.cancel()
-
-	again := open(t, s, binary, w.owner, &chatv1.Hello{Token: token})
-	if kind := again.next().GetReady().GetResumeKind(); kind != chatv1.ResumeKind_RESUME_KIND_RESUMED {
-		t.Errorf("nothing changed, and the resume is %v", kind)
+	for patience := within(t); !isResumed(t, s, w.owner, token); { // what was stored may be passed on after the token was made
+		if patience.Err() != nil {
+			t.Fatal("nothing changed, and the resume tells of changes")
+		}
+		again := open(t, s, binary, w.owner, &chatv1.Hello{Token: token})
+		token = again.until(isCaughtUp).GetCaughtUp().GetToken()
 	}
-	again.cancel()
 
+	watching := live(t, s, w.reader)
 	one, two := w.send(w.member, "one"), w.send(w.member, "two")
+	watching.until(isMessage("two")) // so that the first, at least, has been passed on
 	delta := open(t, s, binary, w.owner, &chatv1.Hello{Token: token, Positions: []*chatv1.Position{{ConversationId: w.group, Seq: one.GetSeq() - 1}}})
 	if kind := delta.next().GetReady().GetResumeKind(); kind != chatv1.ResumeKind_RESUME_KIND_DELTA {
 		t.Errorf("two messages came, and the resume is %v", kind)
