@@ -286,7 +286,7 @@ func TestUnreplicatedCommitIsNotAcknowledged(t *testing.T) {
 	var err error
 	until(t, "the wait is ended before the store gives it up", func() bool {
 		go func() { result <- commitEvent(s, id) }()
-		execute(t, server.URL, `DO $$ BEGIN LOOP
+		execute(t, server.URL, `DO $$ BEGIN FOR look IN 1..2000 LOOP
 				PERFORM pg_stat_clear_snapshot();
 				PERFORM pg_cancel_backend(pid) `+waiting+`;
 				EXIT WHEN FOUND;
