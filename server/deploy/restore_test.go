@@ -85,7 +85,7 @@ func TestRestoredDatabaseGetsBackWhatClientsHave(t *testing.T) {
 			say(t, a, room, "before")
 			d.backup(t)
 			say(t, a, room, "after")
-			awaitMessage(t, b, "after")
+			awaitNews(t, b, "after")
 
 			server.Stop()
 			d.restore(t)
@@ -120,7 +120,7 @@ func TestNewEpochReachesClientsOfARunningNode(t *testing.T) {
 	a, b := connectAs(t, server, ada), connectAs(t, server, bob)
 	room := must(a.CreateDirect(within(t), bob.ID))(t).GetConversation().GetId()
 	say(t, a, room, "once")
-	awaitMessage(t, b, "once")
+	awaitNews(t, b, "once")
 	must(node.NewEpoch(t.Context(), where))(t)
 	await(t, b, "a reset", func(e client.Event) bool {
 		_, ok := e.Body.(*client.Reset)
@@ -180,16 +180,8 @@ func await(t *testing.T, c *client.Client, what string, is func(client.Event) bo
 	}
 }
 
-func awaitMessage(t *testing.T, c *client.Client, content string) {
-	t.Helper()
-	await(t, c, "message "+content, func(e client.Event) bool {
-		m, ok := e.Body.(*chatv1.Message)
-		return ok && m.GetContent() == content
-	})
-}
-
-// awaitNews is awaitMessage for a client that starts afresh: where the message was stored before the client was back, it learns of it by the summary
-// of a conversation that begins there for it.
+// awaitNews waits until a client has heard of a message. Where the message was stored before the client heard of its conversation, as a new one or because it
+// starts afresh, it learns of it by the summary of a conversation that begins there for it.
 func awaitNews(t *testing.T, c *client.Client, content string) {
 	t.Helper()
 	await(t, c, "news of "+content, func(e client.Event) bool {
