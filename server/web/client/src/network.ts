@@ -21,7 +21,7 @@ export interface Network {
 /** What browsers, and programs without HTTP/2, have: calls by fetch, the stream over a WebSocket. */
 export function browserNetwork(serverUrl?: string, webSocket?: WebSocketConstructor): Network {
   const baseUrl = origin(serverUrl);
-  const calls = createConnectTransport({ baseUrl, useBinaryFormat: true });
+  const calls = createConnectTransport({ baseUrl, useBinaryFormat: true, fetch: abortable });
   return {
     calls,
     streams: createWebSocketTransport({ baseUrl, transport: calls, ...(webSocket && { webSocket }) }),
@@ -29,6 +29,13 @@ export function browserNetwork(serverUrl?: string, webSocket?: WebSocketConstruc
     probe: (signal) => canOpen(baseUrl, ChatService.method.stream, signal, webSocket),
   };
 }
+
+/** As fetch. But that of Node 20 forgets its signal when garbage is collected while an answer comes: what was to end would go on for ever. */
+const abortable: typeof fetch = async (input, init) => {
+  const response = await fetch(input, init);
+  const { signal } = init ?? {};
+  return response.body && signal ? new Response(response.body.pipeThrough(new TransformStream(), { signal }), response) : response;
+};
 
 /** A transport that can do all, over HTTP/2: one of @connectrpc/connect-node. */
 export function http2Network(transport: Transport): Network {

@@ -1,5 +1,7 @@
 import { randomUUID } from "node:crypto";
 import { setTimeout } from "node:timers/promises";
+import { setFlagsFromString } from "node:v8";
+import { runInNewContext } from "node:vm";
 import { PresenceState } from "@natterjack/proto/chat/v1/user_pb.js";
 import { beforeAll, expect, test, vi } from "vitest";
 import { TroubleProxy } from "./proxy.js";
@@ -18,6 +20,12 @@ async function blocked(surroundings = new Browser(), times = {}): Promise<{ prox
   proxy.refuseUpgrades = true;
   return { proxy, alice: await live(webSocketNetwork(proxy.url), { link: { surroundings, times } }) };
 }
+
+/** Collects all the garbage there is, as Node does by itself sooner or later. */
+const collectGarbage: () => void = (() => {
+  setFlagsFromString("--expose-gc");
+  return runInNewContext("gc");
+})();
 
 /** However long a test takes, no WebSocket is tried by itself. */
 const never = { firstTry: 3_600_000 };
@@ -126,6 +134,17 @@ test("a WebSocket that can be opened again is found by itself", async () => {
   await eventually(() => proxy.upgrades > 3);
   proxy.refuseUpgrades = false;
   await until(alice.link.state, (state) => state.status === "live" && state.over === "websocket");
+});
+
+test("a Subscribe ends when it is to end, also when garbage was collected meanwhile", async () => {
+  const { alice } = await blocked(new Browser(), { ...never, reopen: 10 });
+  for (let i = 0; i < 3; i++) {
+    collectGarbage();
+    await setTimeout(5);
+  }
+  const from = alice.events.length;
+  alice.link.setInUse(false);
+  await alice.heard("ready", from); // of the one that took its place
 });
 
 test("a server that was away doesn't leave a client on Subscribe", async () => {
