@@ -77,29 +77,32 @@ func (s *Service) resumeKind(ctx context.Context, token []byte, at Positions) (R
 	if t.epoch != at.Epoch || len(t.shards) != len(at.Nos) {
 		return Reset, nil, nil
 	}
-	// The token may come from a node that was ahead of this one; from beyond the end of the log it can't come.
-	if ahead(t, at) {
+	// The token may come from a node that was ahead of this one; from beyond the end of the log it can't come. And where this node is behind the log, at the
+	// token's place, something is missing: a conversation that the caller's memberships have already would come live before anything has told of it.
+	kind, ids := Delta, []uint64(nil)
+	if ahead(t, at) || t.samePositions(at) {
 		tops, err := s.store.Tops(ctx)
-		if err != nil {
+		switch {
+		case err != nil:
 			return 0, nil, err
-		}
-		if tops.Epoch != t.epoch || ahead(t, tops) {
+		case tops.Epoch != t.epoch || ahead(t, tops):
 			return Reset, nil, nil
+		case t.samePositions(tops):
+			kind, ids = Resumed, tops.IDs
 		}
 	}
-	ids, err := s.store.BatchIDs(ctx, t.nos())
-	if err != nil {
-		return 0, nil, err
+	if kind == Delta {
+		var err error
+		if ids, err = s.store.BatchIDs(ctx, t.nos()); err != nil {
+			return 0, nil, err
+		}
 	}
 	for i, p := range t.shards {
 		if ids[i] != 0 && uint16(ids[i]) != p.id {
 			return Reset, nil, nil // another history than the one this client saw
 		}
 	}
-	if t.samePositions(at) {
-		return Resumed, t.nos(), nil
-	}
-	return Delta, t.nos(), nil
+	return kind, t.nos(), nil
 }
 
 func ahead(t syncToken, p Positions) bool {

@@ -114,6 +114,8 @@ func TestResumeKinds(t *testing.T) {
 	s := &Service{store: store}
 	other := positions(1, 7)
 	other.IDs[0] = 1234
+	otherEnd := positions(1, 10)
+	otherEnd.IDs[0] = 1234
 	two := Positions{Epoch: 1, Nos: []int64{1, 2}, IDs: []uint64{1, 2}}
 	for _, c := range []struct {
 		name  string
@@ -122,15 +124,18 @@ func TestResumeKinds(t *testing.T) {
 		want  ResumeKind
 	}{
 		{"no token", nil, positions(1, 8), Full},
-		{"at the same place", Token(positions(1, 8)), positions(1, 8), Resumed},
+		{"at the end of the log", Token(positions(1, 10)), positions(1, 10), Resumed},
+		{"at the same place, and the log is further", Token(positions(1, 8)), positions(1, 8), Delta},
 		{"behind", Token(positions(1, 7)), positions(1, 8), Delta},
 		{"behind what the log still has", Token(positions(1, 3)), positions(1, 8), Delta},
-		{"ahead of this node, not of the log", Token(positions(1, 10)), positions(1, 8), Delta},
+		{"ahead of this node, not of the log", Token(positions(1, 9)), positions(1, 8), Delta},
+		{"ahead of this node, at the end of the log", Token(positions(1, 10)), positions(1, 8), Resumed},
 		{"ahead of the log", Token(positions(1, 11)), positions(1, 8), Reset},
 		{"of another epoch", Token(positions(2, 7)), positions(1, 8), Reset},
 		{"of another history", Token(other), positions(1, 8), Reset},
+		{"of another history, at the end of the log", Token(otherEnd), positions(1, 10), Reset},
 		{"of another number of shards", Token(two), positions(1, 8), Reset},
-		{"from the very beginning", Token(positions(1, 0)), positions(1, 0), Resumed},
+		{"from the very beginning", Token(positions(1, 0)), positions(1, 0), Delta},
 	} {
 		kind, _, err := s.resumeKind(t.Context(), c.token, c.at)
 		if err != nil || kind != c.want {
