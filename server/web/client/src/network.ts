@@ -34,7 +34,9 @@ export function browserNetwork(serverUrl?: string, webSocket?: WebSocketConstruc
 const abortable: typeof fetch = async (input, init) => {
   const response = await fetch(input, init);
   const { signal } = init ?? {};
-  return response.body && signal ? new Response(response.body.pipeThrough(new TransformStream(), { signal }), response) : response;
+  return response.body && signal
+    ? new Response(response.body.pipeThrough(new TransformStream(), { signal }), response)
+    : response;
 };
 
 /** A transport that can do all, over HTTP/2: one of @connectrpc/connect-node. */

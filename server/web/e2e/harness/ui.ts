@@ -59,7 +59,10 @@ export function timeline(page: Page): Locator {
   return page.getByRole("log");
 }
 
-/** A message of the conversation on screen that has this text. */
+/**
+ * A message of the conversation on screen that has this text. The time follows the text, so one with a number wants an end: "lamp 3" at
+ * 02:29 has "lamp 30" in it.
+ */
 export function message(page: Page, text: string | RegExp): Locator {
   return timeline(page).getByRole("article").filter({ hasText: text });
 }

@@ -133,8 +133,8 @@ test("what was said is found by the beginning of a word, in the list and in its 
   const friend = await Person.signUp(server.url, "Heron");
   const conversation = await friend.direct(me);
   await friend.send(conversation, "the **marshmallows** are in the shed");
-  await friend.sendMany(conversation, 150, (n) => `reed ${n}`);
-  await entry(page, "reed 150").waitFor();
+  await friend.sendMany(conversation, 150, (n) => `reed ${n}.`);
+  await entry(page, "reed 150.").waitFor();
 
   const search = conversations(page).getByRole("searchbox", { name: "Search" });
   await page.keyboard.press("Control+k");
@@ -145,17 +145,17 @@ test("what was said is found by the beginning of a word, in the list and in its 
   await page.keyboard.press("ArrowDown");
   await page.keyboard.press("Enter");
   await message(page, "marshmallows").waitFor();
-  expect(await message(page, "reed 150").count()).toBe(0);
+  expect(await message(page, "reed 150.").count()).toBe(0);
 
   await page.getByRole("main").getByRole("button", { name: "Search in this conversation" }).click();
   await page.getByRole("main").getByRole("searchbox").fill("reed 7");
   await page
     .getByRole("main")
-    .getByRole("button", { name: /reed 70/ })
+    .getByRole("button", { name: /reed 70\./ })
     .click();
-  await message(page, "reed 70").waitFor();
+  await message(page, "reed 70.").waitFor();
   await page.getByRole("button", { name: "Jump to the newest message" }).click();
-  await message(page, "reed 150").waitFor();
+  await message(page, "reed 150.").waitFor();
 });
 
 test("an emoji is found by its name, and put where the caret is or at a message", async ({ open, server }) => {

@@ -11,9 +11,9 @@ test("the first view is small, comes compressed, brings nothing of other views, 
   const me = await Person.signUp(server.url, "Lighthouse");
   const friend = await Person.signUp(server.url, "Keeper");
   const conversation = await friend.direct(me);
-  for (let n = 1; n <= 30; n++) await friend.send(conversation, `lamp ${n}`);
+  for (let n = 1; n <= 30; n++) await friend.send(conversation, `lamp ${n}.`);
   await signIn(page, me.username);
-  await conversations(page).getByText("lamp 30").waitFor();
+  await conversations(page).getByText("lamp 30.").waitFor();
 
   await page.addInitScript(() => {
     const jumps: number[] = [];
@@ -40,7 +40,7 @@ test("the first view is small, comes compressed, brings nothing of other views, 
   });
   await page.goto(`/c/${conversation}`);
   await composer(page).waitFor();
-  await message(page, "lamp 30").waitFor();
+  await message(page, "lamp 30.").waitFor();
   await page.getByRole("main").getByText("Offline").waitFor();
 
   const names = [...scripts.values()].map((url) => new URL(url).pathname);
